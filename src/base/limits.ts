@@ -1,0 +1,105 @@
+/**
+ * Every limit of Pinfold in one table, and the relations between them, checked when this file is loaded.
+ * A loop, queue or table anywhere in src/ is bounded by one of these.
+ *
+ * See also: options.ts (what a user may set within these).
+ */
+import { assert } from "./assert.js";
+
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+export const GiB = 1024 * MiB;
+
+export const limits = {
+  /** Frames of a cache: at least, at most (a frame number has 24 bits in list links). */
+  framesMin: 64,
+  framesMax: 2 ** 24 - 1,
+  pageSizeMin: 4 * KiB,
+  pageSizeMax: 64 * KiB,
+  pageSizeDefault: 4 * KiB,
+  memoryDefault: 64 * MiB,
+  /** One WebAssembly memory holds at most 65,536 pages of 64 KiB. */
+  segmentBytesMax: 4 * GiB,
+  /** A store block: the unit of reservation, also under larger pages. */
+  blockSize: 4 * KiB,
+  /** Pages of one file (page numbers have 32 bits). */
+  filePagesMax: 2 ** 32,
+  /** Positions are exact integers in a double. */
+  fileBytesMax: Number.MAX_SAFE_INTEGER - 64 * KiB,
+  /** Metadata a frame, ledgers apart. */
+  metadataBytesPerFrameMax: 64,
+
+  threadsMax: 16,
+  waitersMax: 4096,
+  mappingsMax: 1024,
+  sharedHoldersMax: 2 ** 14 - 2,
+  countedReadsMax: 2 ** 12 - 2,
+  countedWritesMax: 2 ** 10 - 2,
+  /** Attempts of one step before we call it a defect: a lost swap means that somebody else got on. */
+  swapRetriesMax: 10_000_000,
+  lookupRetriesMax: 1_000_000,
+
+  dirtyShare: 0.4,
+  dirtyBackgroundShare: 0.1,
+  pinnedShare: 0.4,
+  /** Dirty + pinned + snapshots together, at most. */
+  heldShareMax: 0.9,
+  dirtyExpireMs: 30_000,
+  writebackIntervalMs: 5_000,
+  throttleMs: 200,
+  frameWaitMs: 1_000,
+  stuckMs: 5_000,
+  gateDelayMs: 10,
+  gateClosedMs: 100,
+  leakCheckMs: 1_000,
+  leakedPagesMax: 64,
+  snapshotFramesMax: 256,
+  snapshotFramesShare: 1 / 64,
+
+  /** Bytes of one store call, and store calls of one file in flight. */
+  runBytesMax: 1 * MiB,
+  runPagesMax: 256,
+  writesInFlightMax: 8,
+  /** Retries of a store call after EINTR or EAGAIN. */
+  transientRetriesMax: 16,
+  /** After a failed write the same page is tried again in the background after this long, doubled up to the maximum. */
+  retryDelayMs: 1_000,
+  retryDelayMaxMs: 30_000,
+  punchRetriesMax: 3,
+  reclaimScanMax: 128,
+  reclaimBatch: 32,
+  readaheadShare: 1 / 8,
+  readaheadPagesMax: 64,
+  readaheadTriggerPages: 2,
+  /** Pages that one multi-page pin may hold, whatever the pool. */
+  pinPagesMax: 65_536,
+  pinRangesMax: 1_024,
+  copyPagesMax: 64,
+  errorRangesMax: 64,
+  legacyCallersMax: 1_024,
+  stackFrames: 12,
+
+  nbdConnectionsMax: 256,
+  nbdRequestsPerConnectionMax: 128,
+  nbdPieceBytes: 256 * KiB,
+  nbdRequestBytesMax: 32 * MiB,
+  nbdReceiveBytesMax: 32 * MiB,
+  nbdOptionBytesMax: 8 * KiB,
+  nbdExportNameBytesMax: 4096,
+  nbdOptionsMax: 64,
+  nbdHandshakeMs: 30_000,
+} as const;
+
+/** True for 1, 2, 4, ... up to 2^52. */
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value;
+}
+
+assert(isPowerOfTwo(limits.pageSizeMin) && isPowerOfTwo(limits.pageSizeMax), "page sizes are powers of two");
+assert(limits.pageSizeMin % limits.blockSize === 0, "a page is whole blocks");
+assert(limits.pageSizeMax / limits.blockSize <= 16, "16 blocks a page fit a 32-bit block word, 2 bits each");
+assert(limits.dirtyShare + limits.pinnedShare + limits.snapshotFramesShare <= limits.heldShareMax, "held pages leave room");
+assert(limits.dirtyBackgroundShare < limits.dirtyShare, "the flusher starts before writers are delayed");
+assert(limits.gateDelayMs < limits.gateClosedMs && limits.gateClosedMs < limits.stuckMs, "the gate opens before a wait counts as stuck");
+assert(limits.throttleMs < limits.stuckMs, "a throttled writer is not stuck");
+assert(limits.nbdPieceBytes <= limits.nbdRequestBytesMax && limits.nbdRequestBytesMax <= limits.nbdReceiveBytesMax, "one request fits");
