@@ -32,8 +32,8 @@ export const limits = {
   threadsMax: 16,
   waitersMax: 4096,
   mappingsMax: 1024,
-  sharedHoldersMax: 2 ** 14 - 2,
-  countedReadsMax: 2 ** 12 - 2,
+  sharedHoldersMax: 2 ** 12 - 2,
+  countedReadsMax: 2 ** 10 - 2,
   countedWritesMax: 2 ** 10 - 2,
   /** Attempts of one step before we call it a defect: a lost swap means that somebody else got on. */
   swapRetriesMax: 10_000_000,

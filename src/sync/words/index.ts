@@ -1,0 +1,15 @@
+// The module's exports: see README.md in this folder for the transition table.
+export { configure } from "./memory";
+export {
+  lockShared, tryPinShared, lockExclusive, unlockShared, unlockExclusive, downgrade, upgrade, exclusiveToCounted,
+  sharedToCounted, putCountedRead, putCountedWrite, setGate,
+} from "./lock";
+export {
+  markDirty, cleanUnmodified, beginWriteback, beginSnapshot, endWriteback, flipEpoch, stabilizeNext, redirtyNext, nextDirty, tagTowrite,
+} from "./dirty";
+export {
+  find, reserve, release, insert, setUptodate, condemn, freeze, thaw, remove, takeSnapshot, giveSnapshot, nextResident,
+} from "./table";
+export { queueHead, moveTo, setAside, requeue, setHomeMain, ghostRemember, ghostTake } from "./queues";
+export { enqueue, withdraw, firstWaiter, nextWaiter, grant, accept, clearWaiters } from "./waiters";
+export { lowWord, highWord, linkWord } from "./state";

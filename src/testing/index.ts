@@ -1,0 +1,15 @@
+/**
+ * `pinfold/testing`: for people who write a store of their own, and for this project's tests.
+ *
+ * See also: README.md.
+ */
+export { storeContract, type StoreContractOptions, type StoreOpenRequest, type StoreUnderTest } from "./contract-suite.js";
+export { alignedBytes, patternBytes, SeededRandom } from "./bytes.js";
+export {
+  ScriptedStore,
+  type HeldCall,
+  type ScriptedStoreOptions,
+  type StoreCall,
+  type StoreCallName,
+  type StoreHook,
+} from "./scripted-store.js";
