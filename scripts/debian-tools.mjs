@@ -24,10 +24,18 @@ function missingTools() {
 function install(packages) {
   const startMs = Date.now();
   console.log(`tools: apt-get install ${packages.join(" ")}`);
-  const quiet = { stdio: ["ignore", "ignore", "inherit"], timeout: 300_000, env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
-  const updated = run("apt-get", [...apt, "update"], quiet) === 0;
-  const installed = updated && run("apt-get", [...apt, "install", "-y", "--no-install-recommends", ...packages], quiet) === 0;
-  console.log(`tools: ${installed ? "installed" : "not installed"} in ${seconds(startMs)} (not part of building or testing)`);
+  const quiet = {
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: 300_000,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  };
+  const aptInstall = (names) =>
+    run("apt-get", [...apt, "install", "-y", "--no-install-recommends", ...names], quiet) === 0;
+  if (run("apt-get", [...apt, "update"], quiet) === 0 && !aptInstall(packages)) {
+    // One unknown name keeps all from being installed.
+    for (const name of packages.length > 1 ? packages : []) aptInstall([name]);
+  }
+  console.log(`tools: done in ${seconds(startMs)} (not part of building or testing)`);
 }
 
 /** Returns the names of the programs that are still missing. */

@@ -11,7 +11,17 @@ import { root } from "./shell.mjs";
 
 const systems = ["aix", "android", "darwin", "freebsd", "linux", "netbsd", "openbsd", "openharmony", "sunos", "win32"];
 const processors = [
-  ...["arm64", "arm", "x64", "ia32", "loong64", "mips64el", "ppc64", "riscv64", "s390x", "armeabihf", "eabi"],
+  "arm64",
+  "arm",
+  "x64",
+  "ia32",
+  "loong64",
+  "mips64el",
+  "ppc64",
+  "riscv64",
+  "s390x",
+  "armeabihf",
+  "eabi",
 ];
 
 /** The entry of a package named like "@oxlint/binding-linux-x64-musl", or undefined if the name tells no system. */

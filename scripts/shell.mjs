@@ -36,6 +36,7 @@ export function which(name) {
 /** Relative paths of all files below a folder of the tree, sorted; none where there is no such folder. */
 export function filesBelow(folder) {
   if (!existsSync(join(root, folder))) return [];
+  /** @type {string[]} */
   const found = [];
   for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
     const path = `${folder}/${entry.name}`;

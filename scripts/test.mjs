@@ -11,6 +11,7 @@
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
+import { stripVTControlCharacters } from "node:util";
 import { build } from "./build.mjs";
 import { debianTools } from "./debian-tools.mjs";
 import { lint } from "./lint.mjs";
@@ -18,13 +19,18 @@ import { filesBelow, root, seconds } from "./shell.mjs";
 
 const soakS = Number(process.env.PINFOLD_SOAK_S ?? 30);
 /** A test file that takes longer hangs. */
-const fileTimeoutMs = (180 + soakS) * 1000;
+const fileTimeoutMs = (120 + soakS) * 1000;
 /** Most files wait for disks and timers now and then, and many start threads of their own. */
 const concurrency = Math.max(2, Math.min(4, availableParallelism()));
 
 /** Runs node:test on the files, its counts held back to the end. Resolves to the exit status. */
 export function runTests(files, { node = process.execPath, options = [], beforeCounts = () => {} } = {}) {
-  const args = ["--test", "--test-reporter=spec", `--test-concurrency=${concurrency}`, `--test-timeout=${fileTimeoutMs}`];
+  const args = [
+    "--test",
+    "--test-reporter=spec",
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${fileTimeoutMs}`,
+  ];
   const env = { ...process.env, PINFOLD_SOAK_S: String(soakS) };
   if (process.stdout.isTTY && env.NO_COLOR === undefined) env.FORCE_COLOR ??= "1";
   // Set where a test runs this script: node:test would take the new run for a part of the old one.
@@ -45,8 +51,7 @@ export function runTests(files, { node = process.execPath, options = [], beforeC
 }
 
 function isCount(line) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes
-  const plain = line.replace(/\u001b\[\d+m/g, "");
+  const plain = stripVTControlCharacters(line);
   return /^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(plain);
 }
 

@@ -88,6 +88,29 @@ export const limits = {
   nbdExportNameBytesMax: 4096,
   nbdOptionsMax: 64,
   nbdHandshakeMs: 30_000,
+  nbdExportsMax: 1024,
+  /** A connection gets this much for its own payloads in receipt and read replies, however busy the shared budgets are. */
+  nbdReserveBytes: 64 * KiB,
+  nbdReceiveBytesPerConnectionMax: 8 * MiB,
+  /** Read replies that wait to be sent, in all and for one connection (one larger reply may stand alone). */
+  nbdReplyBytesMax: 64 * MiB,
+  nbdReplyBytesPerConnectionMax: 4 * MiB,
+  /** Payload of a refused write that is read and dropped; for more the connection ends. */
+  nbdSkipBytesMax: 64 * MiB,
+  /** Replies are gathered in slabs; longer reads have a buffer of their own. */
+  nbdReplySlabBytes: 64 * KiB,
+  nbdInlineReadBytesMax: 32 * KiB,
+  nbdSocketWriteBytesMax: 1 * MiB,
+  /** Free buffers kept for reuse, of all connections. */
+  nbdPooledBytesMax: 16 * MiB,
+  nbdErrorMessageBytesMax: 256,
+  /** While others wait for buffers, whoever holds some has to move this much in this time. */
+  nbdStallMs: 10_000,
+  nbdStallBytesMin: 64 * KiB,
+  /** After our last reply the peer has this long to hang up. */
+  nbdLingerMs: 5_000,
+  nbdCloseGraceMs: 5_000,
+  nbdBacklog: 128,
 } as const;
 
 /** True for 1, 2, 4, ... up to 2^52. */
@@ -103,3 +126,7 @@ assert(limits.dirtyBackgroundShare < limits.dirtyShare, "the flusher starts befo
 assert(limits.gateDelayMs < limits.gateClosedMs && limits.gateClosedMs < limits.stuckMs, "the gate opens before a wait counts as stuck");
 assert(limits.throttleMs < limits.stuckMs, "a throttled writer is not stuck");
 assert(limits.nbdPieceBytes <= limits.nbdRequestBytesMax && limits.nbdRequestBytesMax <= limits.nbdReceiveBytesMax, "one request fits");
+assert(limits.nbdRequestBytesMax <= limits.nbdReplyBytesMax && limits.nbdRequestBytesMax <= limits.nbdSkipBytesMax, "one reply fits");
+assert(limits.nbdInlineReadBytesMax * 2 <= limits.nbdReplySlabBytes, "a reply slab holds a few replies");
+assert(limits.nbdPieceBytes <= limits.nbdReplyBytesPerConnectionMax, "a piece of a read fits its connection's share");
+assert(limits.nbdStallBytesMin <= limits.nbdReserveBytes, "who holds shared bytes has more than this to move");

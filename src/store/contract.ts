@@ -45,7 +45,10 @@ export interface StoreCapabilities {
  * `blocks[i]` is the block word of page `position / pageSize + i`, in and out (see {@link blockBits}).
  */
 export interface MkwriteRequest {
-  /** First byte that may change. Need not be aligned; the store rounds out to blocks. */
+  /**
+   * First byte that may change. Need not be aligned; the store rounds out to blocks. The cache extends the file first
+   * (setSize): past the end a store may grant without a reservation.
+   */
   readonly position: number;
   readonly length: number;
   readonly pageSize: number;
@@ -88,6 +91,8 @@ export interface Store {
   /**
    * Gives grants back unused: for the page at `position` (aligned to pageSize), blocks whose words say *reserved* become
    * holes again if that can be done at once, else keep their (unwritten, zero) space. Must not touch other blocks.
+   * A word says *reserved* only of blocks that were not written since: the cache clears the bit when writePages took the
+   * block, because a store may punch what it is told here without looking.
    */
   cancelMkwrite(position: number, pageSize: number, blocks: number): void;
   /** A page with a grant has just become dirty. For stores that keep their own record (transactions). */
@@ -120,7 +125,11 @@ export interface Store {
   truncate(size: number): Promise<void>;
   /** Bytes [position, position + length) read as zeros from now on; whole blocks in it are freed where that is possible. The size stays. */
   punch(position: number, length: number): Promise<void>;
-  /** Reserves space for the range for good, without changing size or contents. ENOTSUP where reserves is "none". */
+  /**
+   * Reserves space for the range for good, without changing size or contents. ENOTSUP where the store cannot, always where
+   * reserves is "none". The cache first takes the *reserved* bits of the range's pages away, under their locks: else a
+   * later cancelMkwrite would give the space back.
+   */
   allocate(position: number, length: number): Promise<void>;
 
   /** Ends the use of the store. The cache has written and synced what it wanted to. Never called twice. */

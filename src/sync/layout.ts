@@ -110,6 +110,7 @@ export const THREAD_STATE = 0;
 export const THREAD_DOORBELL = 4;
 export const THREAD_SEEN_HEAD = 8; // u64: bucket head seen by the last lookup
 export const THREAD_SEEN_PREVIOUS = 16; // frame + 1 before the one found in its chain
+export const THREAD_CREDITS = 20;
 export const THREADS_MAX = 16;
 
 // A mapping's record.

@@ -10,10 +10,16 @@ import { assert } from "../base/assert.js";
 
 const wasmPage = 65_536;
 
+/** The part of WebAssembly that is used here; Node's types leave it to the DOM library. */
+interface MemoryMaker {
+  readonly Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => { readonly buffer: ArrayBuffer };
+}
+const wasm = (globalThis as unknown as { WebAssembly: MemoryMaker }).WebAssembly;
+
 /** Page-aligned bytes, all zero, in a WebAssembly memory of their own: shared as a cache's frames are, or not. */
 export function alignedBytes(length: number, options: { shared?: boolean } = {}): Uint8Array {
   const pages = Math.max(1, Math.ceil(length / wasmPage));
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: options.shared ?? true });
+  const memory = new wasm.Memory({ initial: pages, maximum: pages, shared: options.shared ?? true });
   return new Uint8Array(memory.buffer, 0, length);
 }
 

@@ -3,7 +3,8 @@
  *
  * See also: README.md.
  */
-export { storeContract, type StoreContractOptions, type StoreOpenRequest, type StoreUnderTest } from "./contract-suite.js";
+export { storeContract } from "./contract-suite.js";
+export type { StoreContractOptions, StoreOpenRequest, StoreUnderTest } from "./store-case.js";
 export { alignedBytes, patternBytes, SeededRandom } from "./bytes.js";
 export {
   ScriptedStore,

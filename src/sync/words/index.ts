@@ -12,4 +12,7 @@ export {
 } from "./table";
 export { queueHead, moveTo, setAside, requeue, setHomeMain, ghostRemember, ghostTake } from "./queues";
 export { enqueue, withdraw, firstWaiter, nextWaiter, grant, accept, clearWaiters } from "./waiters";
-export { lowWord, highWord, linkWord } from "./state";
+export {
+  lowWord, highWord, linkWord, versionOf, indexOf, mappingIdOf, dirtiedAt, scopeOf, blockWord, ledgerEntry, sizeOf, setSize, takeCredits,
+  giveCredits,
+} from "./state";

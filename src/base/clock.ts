@@ -1,0 +1,30 @@
+/**
+ * The only place that reads a clock or starts a timer. `Clock` is a seam: tests and the explorer drive their own.
+ * Times are milliseconds since an arbitrary point, the same in every thread of the process (hence hrtime: the zero of
+ * performance.now differs from worker to worker).
+ */
+
+export interface Timer {
+  /** Stops it; nothing happens if it has fired. */
+  cancel(): void;
+}
+
+export interface Clock {
+  nowMs(): number;
+  /** Calls `run` once, after `delayMs`. A timer that is not `keepAlive` lets the process end. */
+  after(delayMs: number, run: () => void, keepAlive?: boolean): Timer;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+  after(delayMs, run, keepAlive = false) {
+    const handle = setTimeout(run, delayMs);
+    if (!keepAlive) handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
+
+/** Whole seconds, modulo 65,536: the unit in which a page remembers when it became dirty. */
+export function coarseSeconds(nowMs: number): number {
+  return Math.floor(nowMs / 1000) & 0xffff;
+}

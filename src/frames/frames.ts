@@ -1,0 +1,170 @@
+/**
+ * The shared memory of one cache as one thread sees it: page bytes in one or more segments, page words in a memory of
+ * their own, the words' module over it, and this thread's slot.
+ *
+ * Invariants: all memory is taken in `create` and never grows. Frame f's bytes lie in segment f / framesPerSegment; a
+ * segment begins page-aligned, so every frame does (O_DIRECT). A view is made of a frame when it is asked for and kept in
+ * a bounded table; views do not pin.
+ *
+ * See also: plan.ts (the words memory), locks.ts (waiting).
+ */
+import { assert } from "../base/assert.js";
+import { PinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import * as layout from "../sync/layout.js";
+import { SharedIntegers, sharedMemory } from "../sync/shared.js";
+import { type Words, loadWords } from "../sync/words.js";
+import { type FramePlan, planFrames } from "./plan.js";
+
+const magic = 0x50464c44;
+const layoutVersion = 1;
+const keptViews = 16_384;
+const touchBytes = 4096;
+
+export class Frames {
+  readonly plan: FramePlan;
+  readonly words: Words;
+  readonly shared: SharedIntegers;
+  readonly pageSize: number;
+  /** Frames that hold pages. */
+  readonly count: number;
+  /** This thread's slot. */
+  readonly thread: number;
+  readonly segments: readonly WebAssembly.Memory[];
+  readonly framesPerSegment: number;
+  readonly #bytes: readonly Uint8Array[];
+  readonly #views: (Uint8Array | undefined)[];
+  readonly #viewOf: Int32Array;
+
+  private constructor(plan: FramePlan, wordsMemory: WebAssembly.Memory, segments: WebAssembly.Memory[], thread: number) {
+    this.plan = plan;
+    this.pageSize = plan.pageSize;
+    this.count = plan.frames;
+    this.thread = thread;
+    this.segments = segments;
+    this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
+    this.#bytes = segments.map((memory) => new Uint8Array(memory.buffer));
+    this.#views = new Array<Uint8Array | undefined>(Math.min(keptViews, plan.frames + plan.snapshots));
+    this.#viewOf = new Int32Array(this.#views.length).fill(-1);
+    this.words = loadWords(wordsMemory);
+    this.shared = new SharedIntegers(wordsMemory);
+    this.words.configure(plan.frames, plan.records, plan.buckets, plan.links, plan.blocks, plan.ghosts, plan.ledger);
+  }
+
+  /**
+   * Takes the memory and sets all words. `preTouch` touches every page now: memory that the system cannot give is missed
+   * here and not at some later access.
+   * @throws PinfoldError ENOMEM
+   */
+  static create(memoryBytes: number, pageSize: number, preTouch: boolean): Frames {
+    const plan = planFrames(memoryBytes, pageSize);
+    const all = plan.frames + plan.snapshots;
+    const perSegment = limits.segmentBytesMax / pageSize;
+    const segments: WebAssembly.Memory[] = [];
+    let wordsMemory: WebAssembly.Memory;
+    try {
+      wordsMemory = sharedMemory(plan.bytes);
+      for (let from = 0; from < all; from += perSegment) {
+        segments.push(sharedMemory(Math.min(perSegment, all - from) * pageSize));
+      }
+    } catch (error) {
+      throw new PinfoldError("ENOMEM", `the system did not give ${memoryBytes} bytes for pages`, { cause: error });
+    }
+    const frames = new Frames(plan, wordsMemory, segments, 0);
+    frames.#initialise(new Uint32Array(wordsMemory.buffer));
+    if (preTouch) frames.#touch(all * pageSize);
+    return frames;
+  }
+
+  /** Sets the words of a memory that nobody else sees yet; plain stores will do. */
+  #initialise(words: Uint32Array): void {
+    const { plan } = this;
+    words[layout.HEADER_MAGIC >> 2] = magic;
+    words[layout.HEADER_VERSION >> 2] = layoutVersion;
+    words[layout.HEADER_FRAMES >> 2] = plan.frames;
+    words[layout.HEADER_PAGE_SIZE >> 2] = plan.pageSize;
+    words[layout.HEADER_CREDITS >> 2] = plan.frames;
+    words[(layout.THREADS + layout.THREAD_STATE) >> 2] = 1;
+    this.#chain(words, layout.LIST_FREE, 0, plan.frames);
+    this.#chain(words, layout.LIST_SNAPSHOT, plan.frames, plan.snapshots);
+    for (let frame = 0; frame < plan.frames + plan.snapshots; frame++) {
+      const record = (layout.RECORDS + frame * 2 ** layout.RECORD_SHIFT) >> 2;
+      words[record] = frame < plan.frames ? layout.STATE_FREE : layout.STATE_SNAPSHOT;
+      words[record + (layout.RECORD_VERSION >> 2)] = 1;
+    }
+    for (let node = 0; node < layout.NODES_MAX; node++) {
+      words[(layout.NODES + node * layout.NODE_BYTES + layout.NODE_NEXT) >> 2] = node + 1 < layout.NODES_MAX ? node + 2 : 0;
+    }
+    words[layout.HEADER_NODES_FREE >> 2] = 1;
+    for (let lock = plan.locksFrom; lock < plan.records; lock++) {
+      const mapping = Math.floor((lock - plan.locksFrom) / layout.LOCKS_PER_MAPPING);
+      const record = (layout.RECORDS + lock * 2 ** layout.RECORD_SHIFT) >> 2;
+      words[record] = layout.STATE_MAPPED;
+      words[record + 1] = 1 << (layout.UPTODATE_BIT - 32);
+      words[record + (layout.RECORD_INDEX >> 2)] = (lock - plan.locksFrom) % layout.LOCKS_PER_MAPPING;
+      words[record + (layout.RECORD_MAPPING >> 2)] = mapping;
+    }
+  }
+
+  /** Links `count` frames from `first` into a list. */
+  #chain(words: Uint32Array, list: number, first: number, count: number): void {
+    const head = (layout.HEADER_LISTS + list * 16) >> 2;
+    words[head] = first + 1;
+    words[head + 1] = first + count;
+    words[head + 2] = count;
+    for (let frame = first; frame < first + count; frame++) {
+      const link = (this.plan.links + frame * 8) >> 2;
+      words[link] = ((list << layout.LINK_LIST_SHIFT) | (frame === first ? 0 : frame)) >>> 0;
+      words[link + 1] = frame + 1 === first + count ? 0 : frame + 2;
+    }
+  }
+
+  #touch(bytes: number): void {
+    for (const segment of this.#bytes) {
+      const end = Math.min(segment.length, bytes);
+      for (let at = 0; at < end; at += touchBytes) segment[at] = 0;
+    }
+  }
+
+  /** The bytes of a whole frame: a view of the cache itself, valid as long as the caller holds the frame. */
+  bytes(frame: number): Uint8Array {
+    const slot = frame % this.#views.length;
+    if (this.#viewOf[slot] === frame) return this.#views[slot] as Uint8Array;
+    const view = this.slice(frame, 0, this.pageSize);
+    this.#views[slot] = view;
+    this.#viewOf[slot] = frame;
+    return view;
+  }
+
+  /** A part of a frame's bytes. */
+  slice(frame: number, from: number, to: number): Uint8Array {
+    assert(from >= 0 && from <= to && to <= this.pageSize, "a slice lies within its page");
+    const segment = this.segments[Math.floor(frame / this.framesPerSegment)] as WebAssembly.Memory;
+    return new Uint8Array(segment.buffer, this.offset(frame) + from, to - from);
+  }
+
+  /** The whole segment that holds `frame`. */
+  segment(frame: number): Uint8Array {
+    return this.#bytes[Math.floor(frame / this.framesPerSegment)] as Uint8Array;
+  }
+
+  /** Where `frame` begins in its segment. */
+  offset(frame: number): number {
+    return (frame % this.framesPerSegment) * this.pageSize;
+  }
+
+  /** The record of a mapping's resize mutex or invalidate lock. */
+  lockRecord(mapping: number, which: number): number {
+    return this.plan.locksFrom + mapping * layout.LOCKS_PER_MAPPING + which;
+  }
+
+  /** Sum over one header counter. */
+  counter(address: number): number {
+    return this.shared.load(address);
+  }
+
+  /** Frames on one of the cache-wide lists. */
+  listLength(list: number): number {
+    return this.shared.load(layout.HEADER_LISTS + list * 16 + 8);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Scopes: one logical task recognised across awaits. A scope knows which records it holds and waits for, so that a wait
+ * that would close a circle between scopes is refused (EDEADLK) instead of entered.
+ *
+ * Invariants: `held` counts this scope's holds a record, by mode; a scope that waits is listed under the record it waits for.
+ * Only scoped holds are known here: unscoped tasks of a thread are different owners that nobody can tell apart.
+ *
+ * The circle is searched from the holders of the wanted record along what they wait for: the newest waiter finds it, since
+ * the wait that closes a circle is always the last one to be entered.
+ */
+import { limits } from "../base/limits.js";
+
+export interface ScopeHold {
+  shared: number;
+  exclusive: number;
+}
+
+export class Scope {
+  readonly id: number;
+  readonly held = new Map<number, ScopeHold>();
+  /** Records that tasks of this scope wait for at present, with how many. */
+  readonly waiting = new Map<number, number>();
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  hold(record: number, exclusive: boolean, delta: 1 | -1): void {
+    const entry = this.held.get(record) ?? { shared: 0, exclusive: 0 };
+    if (exclusive) entry.exclusive += delta;
+    else entry.shared += delta;
+    if (entry.shared + entry.exclusive === 0) this.held.delete(record);
+    else this.held.set(record, entry);
+  }
+
+  startWait(record: number): void {
+    this.waiting.set(record, (this.waiting.get(record) ?? 0) + 1);
+  }
+
+  endWait(record: number): void {
+    const left = (this.waiting.get(record) ?? 1) - 1;
+    if (left === 0) this.waiting.delete(record);
+    else this.waiting.set(record, left);
+  }
+}
+
+export class Scopes {
+  readonly #scopes = new Map<number, Scope>();
+  #last = 0;
+
+  open(): Scope {
+    this.#last = (this.#last % 0x7fffffff) + 1;
+    const scope = new Scope(this.#last);
+    this.#scopes.set(scope.id, scope);
+    return scope;
+  }
+
+  close(scope: Scope): void {
+    this.#scopes.delete(scope.id);
+  }
+
+  /** True if a wait of `scope` for `record` closes a circle: somebody who holds it waits, through others, for `scope`. */
+  closesCircle(scope: Scope, record: number): boolean {
+    const seen = new Set<number>();
+    const records = [record];
+    for (let i = 0; i < records.length && i < limits.waitersMax; i++) {
+      for (const holder of this.#scopes.values()) {
+        if (!holder.held.has(records[i] as number)) continue;
+        if (holder === scope) return true;
+        if (seen.has(holder.id)) continue;
+        seen.add(holder.id);
+        records.push(...holder.waiting.keys());
+      }
+    }
+    return false;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Moves bytes between frames and a store, with the bounded retries that every call deserves (F13) and one way to name errors.
+ *
+ * Invariant: a rejected call is a PinfoldError; nothing is retried that could have been done twice with another effect
+ * (whole-range reads and writes can be repeated).
+ */
+import { limits } from "../base/limits.js";
+import { toPinfoldError } from "../base/errors.js";
+import type { MkwriteRequest, Store } from "../store/contract.js";
+
+function isTransient(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === "EINTR" || code === "EAGAIN";
+}
+
+async function attempt(operation: string, call: () => Promise<void> | void): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (tries < limits.transientRetriesMax && isTransient(error)) continue;
+      throw toPinfoldError(error, operation);
+    }
+  }
+}
+
+function attemptSync(operation: string, call: () => void): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      return call();
+    } catch (error) {
+      if (tries < limits.transientRetriesMax && isTransient(error)) continue;
+      throw toPinfoldError(error, operation);
+    }
+  }
+}
+
+/** Fills `buffers` from `position`. @throws PinfoldError */
+export function readIn(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> {
+  return attempt(`read of ${store.name} at ${position}`, () => store.readPages(position, buffers));
+}
+
+/** As readIn, blocking. The store has sync calls. @throws PinfoldError */
+export function readInSync(store: Store, position: number, buffers: readonly Uint8Array[]): void {
+  attemptSync(`read of ${store.name} at ${position}`, () => store.readPagesSync?.(position, buffers));
+}
+
+/** Writes one ascending run. @throws PinfoldError */
+export function writeOut(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> {
+  return attempt(`write to ${store.name} at ${position}`, () => store.writePages(position, buffers));
+}
+
+/** As writeOut, blocking. @throws PinfoldError */
+export function writeOutSync(store: Store, position: number, buffers: readonly Uint8Array[]): void {
+  attemptSync(`write to ${store.name} at ${position}`, () => store.writePagesSync?.(position, buffers));
+}
+
+/** Asks the store for leave to change bytes. @throws PinfoldError */
+export function askMkwrite(store: Store, request: MkwriteRequest): Promise<void> {
+  return attempt(`reservation in ${store.name} at ${request.position}`, () => store.pageMkwrite(request));
+}
+
+/** As askMkwrite, blocking. @throws PinfoldError */
+export function askMkwriteSync(store: Store, request: MkwriteRequest): void {
+  attemptSync(`reservation in ${store.name} at ${request.position}`, () => store.pageMkwriteSync?.(request));
+}
+
+/** A store call without bytes: sync, truncate, punch, setSize. EINTR is retried, nothing else. @throws PinfoldError */
+export function askStore(store: Store, operation: string, call: () => Promise<void> | void): Promise<void> {
+  return attempt(`${operation} of ${store.name}`, call);
+}

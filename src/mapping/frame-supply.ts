@@ -1,0 +1,96 @@
+/**
+ * Frames for a miss: take, or reclaim and retry. The one place where a task waits for memory (the circle "a miss needs a
+ * frame, reclaim writes dirty pages" is cut here).
+ *
+ * Rule 9: while write-back, a sync, a load or a grant is on its way, or anything can still become clean, the wait goes on,
+ * abortable. Only when pins alone have held the missing frames for frameWaitMs does it end in ERR_PINFOLD_NO_FRAMES.
+ * A pin over several pages takes credits for all of them first, so that two of them never wait for each other's halves (R27).
+ */
+import { PinfoldError } from "../base/errors.js";
+import { isHeld, isMapped, stateOf } from "../frames/page-word.js";
+import * as layout from "../sync/layout.js";
+import type { Core } from "./core.js";
+import { describePins } from "./pin-registry.js";
+
+const pollShare = 4;
+
+/** A frame now, or -1: a free one, else one whose clean page had to leave. */
+export function tryTakeFrame(core: Core): number {
+  const frame = core.table.reserve();
+  return frame >= 0 ? frame : core.reclaimer.take();
+}
+
+/**
+ * A frame, reserved for this thread.
+ * @throws PinfoldError ERR_PINFOLD_NO_FRAMES; the signal's reason
+ */
+export async function takeFrame(core: Core, signal: AbortSignal | undefined): Promise<number> {
+  let pinsAloneSinceMs: number | undefined;
+  for (;;) {
+    signal?.throwIfAborted();
+    const frame = tryTakeFrame(core);
+    if (frame >= 0) return frame;
+    if (core.flusher.heldPages > 0) void core.flusher.step(true);
+    const nowMs = core.clock.nowMs();
+    if (!pinsAlone(core)) pinsAloneSinceMs = undefined;
+    else pinsAloneSinceMs ??= nowMs;
+    if (pinsAloneSinceMs !== undefined && nowMs - pinsAloneSinceMs >= core.options.frameWaitMs) throw noFrames(core);
+    await waitForPool(core, core.options.frameWaitMs / pollShare, signal);
+  }
+}
+
+/** Waits for a change of the pool, at most `forMs`. @throws the signal's reason */
+export async function waitForPool(core: Core, forMs: number, signal: AbortSignal | undefined): Promise<void> {
+  const limit = new AbortController();
+  const forward = () => limit.abort(signal?.reason);
+  signal?.addEventListener("abort", forward, { once: true });
+  const timer = core.clock.after(forMs, () => limit.abort(timeUp), true);
+  try {
+    await core.locks.waitForPool(limit.signal);
+  } catch (error) {
+    if (error !== timeUp) throw error;
+  } finally {
+    timer.cancel();
+    signal?.removeEventListener("abort", forward);
+  }
+}
+
+const timeUp = new Error("time is up");
+
+/** Nothing is on its way and every mapped frame is held by somebody. */
+function pinsAlone(core: Core): boolean {
+  if (core.storeCalls > 0 || core.flusher.isRunning) return false;
+  for (const space of core.openSpaces()) if (space.inFlight.size > 0) return false;
+  const { words, count } = core.frames;
+  for (let frame = 0; frame < count; frame++) {
+    if (isMapped(words, frame) ? !isHeld(words, frame) : stateOf(words, frame) === layout.STATE_FREE) return false;
+  }
+  return true;
+}
+
+function noFrames(core: Core): PinfoldError {
+  const pins = [...core.pins];
+  const holders = describePins(pins, core.clock.nowMs());
+  return new PinfoldError("ERR_PINFOLD_NO_FRAMES", `all ${core.frames.count} frames are pinned: ${holders}`);
+}
+
+/**
+ * Guard of R27: takes credits for a pin of `pages` pages, first come first served as far as waking goes.
+ * @throws the signal's reason
+ */
+export async function takeCredits(core: Core, pages: number, signal: AbortSignal | undefined): Promise<void> {
+  while (!tryTakeCredits(core, pages)) await waitForPool(core, core.options.frameWaitMs, signal);
+}
+
+export function tryTakeCredits(core: Core, pages: number): boolean {
+  let answer: number;
+  do answer = core.frames.words.takeCredits(core.frames.thread, pages);
+  while (answer === layout.LOST);
+  return answer === layout.OK;
+}
+
+export function giveCredits(core: Core, pages: number): void {
+  if (pages === 0) return;
+  core.frames.words.giveCredits(core.frames.thread, pages);
+  core.locks.notifyPool();
+}

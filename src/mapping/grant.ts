@@ -1,0 +1,131 @@
+/**
+ * The permission step: pages of a locked run become writable, then dirty.
+ *
+ * Rule 2: the store is asked first, under the page locks, and may refuse; size is checked again after it answered; then the
+ * page is dirty, blocks before page (R19), all under the same lock (R2, R3). A grant covers exactly the bytes asked for.
+ */
+import { coarseSeconds } from "../base/clock.js";
+import { limits } from "../base/limits.js";
+import type { AddressSpace } from "../cache/space.js";
+import { flagsOf, wordBits } from "../frames/page-word.js";
+import { askMkwrite, askMkwriteSync } from "../io/transfer.js";
+import { type MkwriteRequest, blockBits } from "../store/contract.js";
+import * as layout from "../sync/layout.js";
+import type { Core } from "./core.js";
+import { type LockedRun, outOfRange } from "./fault.js";
+
+/** The bytes that are to change: [from, to), within the run. */
+export interface ChangeRange {
+  readonly from: number;
+  readonly to: number;
+  /** The caller extends the file and holds its resize mutex. */
+  readonly extending: boolean;
+}
+
+/** Block words that a grant needs for bytes [from, to) of a page: the granted bit of each block. */
+export function grantedMask(from: number, to: number): number {
+  let mask = 0;
+  const last = Math.ceil(to / limits.blockSize);
+  for (let block = Math.floor(from / limits.blockSize); block < last; block++) {
+    mask |= blockBits.granted << (block * blockBits.width);
+  }
+  return mask >>> 0;
+}
+
+function maskOf(space: AddressSpace, index: number, range: ChangeRange): number {
+  const start = index * space.pageSize;
+  return grantedMask(Math.max(0, range.from - start), Math.min(space.pageSize, range.to - start));
+}
+
+/** True where the page is dirty and each block of the range has its grant: nothing has to be asked. */
+export function isGranted(core: Core, space: AddressSpace, frame: number, index: number, range: ChangeRange): boolean {
+  if ((flagsOf(core.frames.words, frame) & wordBits.dirty) === 0) return false;
+  const mask = maskOf(space, index, range);
+  return (core.frames.words.blockWord(frame) & mask) >>> 0 === mask;
+}
+
+function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): MkwriteRequest | undefined {
+  if (run.frames.every((frame, at) => isGranted(core, space, frame, run.first + at, range))) return undefined;
+  const blocks = Uint32Array.from(run.frames, (frame) => core.frames.words.blockWord(frame));
+  return { position: range.from, length: range.to - range.from, pageSize: space.pageSize, blocks };
+}
+
+/**
+ * Asks the store and makes the run's pages dirty. The caller owns their exclusive locks.
+ * @throws PinfoldError ENOSPC, EROFS, EFBIG, EIO; ERR_PINFOLD_OUT_OF_RANGE if the file was cut meanwhile. Nothing is dirty then.
+ */
+export async function grantRun(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): Promise<void> {
+  const request = requestFor(core, space, run, range);
+  if (request) {
+    const lock = space.invalidateLock;
+    core.storeCalls += 1;
+    try {
+      await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
+      try {
+        await askMkwrite(space.store, request);
+      } finally {
+        core.locks.unlockShared(lock);
+      }
+    } finally {
+      core.storeCalls -= 1;
+    }
+  }
+  conclude(core, space, run, range, request);
+}
+
+/** As grantRun, without waiting. False: it would have to wait. The store has sync calls, or the pages have their grants. */
+export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): boolean {
+  const request = requestFor(core, space, run, range);
+  if (request) {
+    const lock = space.invalidateLock;
+    if (!space.store.pageMkwriteSync) return false;
+    if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) return false;
+    try {
+      askMkwriteSync(space.store, request);
+    } finally {
+      core.locks.unlockShared(lock);
+    }
+  }
+  conclude(core, space, run, range, request);
+  return true;
+}
+
+/** Guard of R7: the size is looked at again under the lock, after the store has granted. */
+function conclude(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange, request: MkwriteRequest | undefined): void {
+  const { words } = core.frames;
+  if (!range.extending && range.to > space.size) {
+    if (request) cancelNew(core, space, run, request);
+    throw outOfRange(space, range.to);
+  }
+  const seconds = coarseSeconds(core.clock.nowMs());
+  run.frames.forEach((frame, at) => {
+    const blocks = request ? (request.blocks[at] as number) : words.blockWord(frame);
+    while (words.markDirty(frame, core.frames.thread, blocks, seconds) === layout.LOST);
+    space.store.setPageDirty((run.first + at) * space.pageSize, space.pageSize);
+  });
+}
+
+/** Gives back what this request, and none before it, was granted. */
+function cancelNew(core: Core, space: AddressSpace, run: LockedRun, request: MkwriteRequest): void {
+  run.frames.forEach((frame, at) => {
+    const before = core.frames.words.blockWord(frame);
+    const fresh = ((request.blocks[at] as number) & ~before) >>> 0;
+    if (fresh !== 0) space.store.cancelMkwrite((run.first + at) * space.pageSize, space.pageSize, fresh);
+  });
+}
+
+/**
+ * A page whose write pin changed nothing goes back to clean where rule 4 allows that: it was clean when the first of the
+ * overlapping pins came, and nobody modified it. The caller owns its exclusive lock.
+ */
+export function cleanIfUnmodified(core: Core, space: AddressSpace, frame: number, index: number): boolean {
+  const { words, thread } = core.frames;
+  const flags = flagsOf(words, frame);
+  const wanted = wordBits.dirty | wordBits.fresh;
+  if ((flags & (wanted | wordBits.modified | wordBits.writeback | layout.WRITES_MASK)) !== wanted) return false;
+  space.store.cancelMkwrite(index * space.pageSize, space.pageSize, words.blockWord(frame));
+  let answer: number;
+  do answer = words.cleanUnmodified(frame, thread);
+  while (answer === layout.LOST);
+  return answer === layout.OK;
+}

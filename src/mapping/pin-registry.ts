@@ -1,0 +1,123 @@
+/**
+ * Who has what pinned: one record for each get, from get to put. For pins(), for the holders that errors name, for leaks.
+ *
+ * Invariants: a record is in the list exactly from `add` to `remove`. The list holds records, never handles, so that a
+ * handle that nobody has any more can be collected; young handles are the exception (see leaks.ts).
+ */
+import type { Clock } from "../base/clock.js";
+import { limits } from "../base/limits.js";
+import type { AddressSpace } from "../cache/space.js";
+import type { Scope } from "../frames/scopes.js";
+
+export interface PinRecord {
+  readonly space: AddressSpace;
+  readonly position: number;
+  readonly length: number;
+  readonly firstIndex: number;
+  /** One frame a page, ascending. */
+  readonly frames: number[];
+  write: boolean;
+  counted: boolean;
+  readonly scope: Scope | undefined;
+  readonly credits: number;
+  readonly sinceMs: number;
+  /** Where it was taken, if `pinSites` asks for that. */
+  readonly site: string | undefined;
+  leaked: boolean;
+  previous: PinRecord | undefined;
+  next: PinRecord | undefined;
+  live: boolean;
+}
+
+export type NewPin = Pick<PinRecord, "space" | "position" | "length" | "firstIndex" | "frames" | "write" | "counted" | "scope" | "credits">;
+
+export class PinRegistry {
+  readonly #clock: Clock;
+  readonly #sites: boolean;
+  #head: PinRecord | undefined;
+  #size = 0;
+  /** Pages under write pins, counted or locked. */
+  writePages = 0;
+  leakedPages = 0;
+
+  constructor(clock: Clock, sites: boolean) {
+    this.#clock = clock;
+    this.#sites = sites;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(pin: NewPin): PinRecord {
+    const record: PinRecord = {
+      ...pin,
+      sinceMs: this.#clock.nowMs(),
+      site: this.#sites ? callSite() : undefined,
+      leaked: false,
+      previous: undefined,
+      next: this.#head,
+      live: true,
+    };
+    if (this.#head) this.#head.previous = record;
+    this.#head = record;
+    this.#size += 1;
+    if (record.write) this.writePages += record.frames.length;
+    return record;
+  }
+
+  remove(record: PinRecord): void {
+    if (record.previous) record.previous.next = record.next;
+    else this.#head = record.next;
+    if (record.next) record.next.previous = record.previous;
+    record.previous = undefined;
+    record.next = undefined;
+    record.live = false;
+    this.#size -= 1;
+    if (record.write) this.writePages -= record.frames.length;
+    if (record.leaked) this.leakedPages -= record.frames.length;
+  }
+
+  /** A read pin becomes a write pin or the other way round. */
+  changeMode(record: PinRecord, write: boolean): void {
+    if (record.write !== write) this.writePages += write ? record.frames.length : -record.frames.length;
+    record.write = write;
+  }
+
+  *[Symbol.iterator](): IterableIterator<PinRecord> {
+    for (let record = this.#head; record; record = record.next) yield record;
+  }
+
+  /** Pins of pages [first, last] of a file. */
+  holders(space: AddressSpace, first: number, last: number): PinRecord[] {
+    const found: PinRecord[] = [];
+    for (const pin of this) {
+      if (pin.space === space && pin.firstIndex <= last && pin.firstIndex + pin.frames.length - 1 >= first) found.push(pin);
+    }
+    return found;
+  }
+}
+
+/** Holders for a message: at most three, then how many more. */
+export function describePins(pins: readonly PinRecord[], nowMs: number): string {
+  if (pins.length === 0) return "nobody that pins() knows (raw pins, or an operation in progress)";
+  const shown = pins.slice(0, 3).map((pin) => {
+    const kind = `${pin.counted ? "counted" : "locked"} ${pin.write ? "write" : "read"} pin`;
+    const age = ((nowMs - pin.sinceMs) / 1000).toFixed(1);
+    return `${kind} of ${pin.space.store.name} [${pin.position}, ${pin.position + pin.length}) for ${age} s${pin.site ? ` from ${pin.site}` : ""}`;
+  });
+  return shown.join("; ") + (pins.length > 3 ? `; and ${pins.length - 3} more` : "");
+}
+
+/** The first line of the stack that is not Pinfold's own. */
+export function callSite(): string {
+  const holder: { stack?: string } = {};
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = limits.stackFrames;
+  Error.captureStackTrace(holder, callSite);
+  Error.stackTraceLimit = before;
+  const lines = (holder.stack ?? "").split("\n").slice(1);
+  const own = new URL("..", import.meta.url).href;
+  const line = lines.find((text) => !text.includes(own) && !text.includes("node:internal")) ?? lines.at(-1) ?? "";
+  return line.trim().replace(/^at /, "");
+}

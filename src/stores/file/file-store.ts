@@ -1,0 +1,340 @@
+/**
+ * The file store: a local file or block device behind the store contract.
+ *
+ * Reads and writes are node:fs's on the caller's own buffers; reservations are fallocate's (reserve.ts), or zeros written
+ * into holes where that cannot be called (portable.ts); what is promised depends on the file system (detect.ts).
+ *
+ * Errors of write-back in the kernel are reported to a descriptor once. So only `sync` calls fsync on the main descriptor.
+ * What punch and truncate zero inside a block lies in the kernel's cache alone, where a failed write-back drops it and no
+ * cache of ours could write it again: they make it durable at once, through a description of their own (`settle`), so that
+ * no error meant for `sync` is used up and nothing has to be remembered between calls.
+ *
+ * Invariants: what is remembered in this object is the open file's facts, and one bit that makes the sync after a failed
+ * one a full fsync; another thread can use the same descriptors through share() and attach(). A failed sync is never
+ * retried here: the cache writes its unstable pages again first.
+ *
+ * See also: README.md, open.ts, transfer.ts.
+ */
+import { close, fdatasync, fdatasyncSync, fstat, fstatSync, fsync, fsyncSync, ftruncate, ftruncateSync, open, type Stats } from "node:fs";
+import { promisify } from "node:util";
+import { assert, AssertionError } from "../../base/assert.js";
+import { PinfoldError, toPinfoldError } from "../../base/errors.js";
+import { limits } from "../../base/limits.js";
+import { verifyMkwriteRequest } from "../../store/block-words.js";
+import type { MkwriteRequest, Store, StoreCapabilities, SyncRequest } from "../../store/contract.js";
+import { lookAtData, lookAtExtents } from "./extents.js";
+import { errno, falloc, loadLibc, systemError, type Libc } from "./libc.js";
+import { closeDescriptor, descriptorPath, openFile, type FileStoreOptions, type OpenFile } from "./open.js";
+import { PortableReserve } from "./portable.js";
+import { FallocateReserve, grantAll, isUnsupported, type Reserve } from "./reserve.js";
+import { readAll, readAllSync, writeAll, writeAllSync, writeZeros, type Descriptors } from "./transfer.js";
+
+const later = { close: promisify(close), fdatasync: promisify(fdatasync), fsync: promisify(fsync), ftruncate: promisify(ftruncate), open: promisify(open) };
+
+/** What another thread needs to use the same open file: plain data. */
+export type FileStoreShare = OpenFile & { readonly kind: "pinfold-file-store"; readonly native: boolean };
+
+export class FileStore implements Store {
+  readonly capabilities: StoreCapabilities;
+  readonly key: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly #file: OpenFile;
+  readonly #files: Descriptors;
+  readonly #libc: Libc | null;
+  readonly #reserve: Reserve;
+  #syncFailed = false;
+  #closed = false;
+
+  private constructor(file: OpenFile, libc: Libc | null) {
+    this.#file = file;
+    this.#libc = libc;
+    this.#files = { main: file.main, buffered: file.buffered, fixedSize: file.device ? file.sizeBytes : undefined };
+    this.#reserve = reserveFor(file, this.#files, libc);
+    this.key = file.key;
+    this.name = file.path;
+    this.sizeBytes = file.sizeBytes;
+    this.capabilities = {
+      reserves: file.policy.reserves,
+      punchesHoles: file.policy.punchesHoles && libc !== null,
+      atomicCommits: false,
+      readOnly: file.readOnly,
+      syncCalls: true,
+      blockSize: limits.blockSize,
+    };
+  }
+
+  /**
+   * Opens a regular file or a block device.
+   * @throws PinfoldError ENOENT, EACCES, EISDIR; EBUSY when somebody else has it locked; EINVAL for options that exclude
+   *   each other, another size than the file has, or a file system that refuses O_DIRECT.
+   */
+  static async open(path: string, options: FileStoreOptions = {}): Promise<FileStore> {
+    try {
+      return new FileStore(await openFile(path, options), loadLibc());
+    } catch (error) {
+      throw toPinfoldError(error, "open");
+    }
+  }
+
+  /** The same open file in another thread of the process; nothing is opened or locked again. */
+  static attach(share: FileStoreShare): FileStore {
+    const libc = share.native ? loadLibc() : null;
+    if (share.native && libc === null) throw new PinfoldError("ENOTSUP", `attach '${share.path}': koffi loads in one thread and not in the other`);
+    return new FileStore(share, libc);
+  }
+
+  /** For `attach`; can be posted to a worker. Without koffi the descriptors end with the thread that opened them. */
+  share(): FileStoreShare {
+    this.#open("share");
+    return { ...this.#file, kind: "pinfold-file-store", native: this.#libc !== null };
+  }
+
+  /** Ends the use in this thread, and leaves the descriptors and the lock to those that still use them. */
+  detach(): void {
+    this.#open("detach");
+    this.#closed = true;
+  }
+
+  /** For messages and `stats`: the kind of file system. */
+  get fileSystem(): string {
+    return this.#file.policy.fileSystem;
+  }
+
+  async readPages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
+    this.#open("read");
+    try {
+      await readAll(this.#files, position, buffers);
+    } catch (error) {
+      throw this.#wrap(error, "read", position);
+    }
+  }
+
+  readPagesSync(position: number, buffers: readonly Uint8Array[]): void {
+    this.#open("read");
+    try {
+      readAllSync(this.#files, position, buffers);
+    } catch (error) {
+      throw this.#wrap(error, "read", position);
+    }
+  }
+
+  pageMkwrite(request: MkwriteRequest): Promise<void> | void {
+    this.#verifyMkwrite(request);
+    try {
+      const pending = this.#reserve.grant(request);
+      if (pending === undefined) return undefined;
+      return pending.catch((error: unknown) => {
+        throw this.#wrap(error, "mkwrite", request.position);
+      });
+    } catch (error) {
+      throw this.#wrap(error, "mkwrite", request.position);
+    }
+  }
+
+  pageMkwriteSync(request: MkwriteRequest): void {
+    this.#verifyMkwrite(request);
+    try {
+      this.#reserve.grantSync(request);
+    } catch (error) {
+      throw this.#wrap(error, "mkwrite", request.position);
+    }
+  }
+
+  cancelMkwrite(position: number, pageSize: number, blocks: number): void {
+    this.#open("cancelMkwrite");
+    assert(position % pageSize === 0, "cancelMkwrite: the position is a page's");
+    if (blocks !== 0) this.#reserve.cancel(position, pageSize, blocks);
+  }
+
+  setPageDirty(_position: number, _pageSize: number): void {}
+
+  async writePages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
+    this.#writable("write");
+    try {
+      await writeAll(this.#files, position, buffers);
+    } catch (error) {
+      throw this.#wrap(error, "write", position);
+    }
+  }
+
+  writePagesSync(position: number, buffers: readonly Uint8Array[]): void {
+    this.#writable("write");
+    try {
+      writeAllSync(this.#files, position, buffers);
+    } catch (error) {
+      throw this.#wrap(error, "write", position);
+    }
+  }
+
+  async sync(request: SyncRequest): Promise<void> {
+    this.#open("sync");
+    if (this.capabilities.readOnly) return;
+    try {
+      if (request.data && !this.#syncFailed) await later.fdatasync(this.#files.main);
+      else await later.fsync(this.#files.main);
+      this.#syncFailed = false;
+    } catch (error) {
+      this.#syncFailed = true;
+      throw this.#wrap(error, "sync");
+    }
+  }
+
+  syncSync(request: SyncRequest): void {
+    this.#open("sync");
+    if (this.capabilities.readOnly) return;
+    try {
+      if (request.data && !this.#syncFailed) fdatasyncSync(this.#files.main);
+      else fsyncSync(this.#files.main);
+      this.#syncFailed = false;
+    } catch (error) {
+      this.#syncFailed = true;
+      throw this.#wrap(error, "sync");
+    }
+  }
+
+  setSize(size: number): void {
+    this.#writable("setSize");
+    assert(Number.isSafeInteger(size) && size >= 0, "setSize: a size is a byte count");
+    try {
+      if (this.#file.device) this.#refuseGrowth(size);
+      else if (size > fstatSync(this.#files.main).size) ftruncateSync(this.#files.main, size);
+    } catch (error) {
+      throw this.#wrap(error, "setSize");
+    }
+  }
+
+  invalidatePages(from: number, to: number): void {
+    this.#open("invalidatePages");
+    assert(from <= to, "invalidatePages: an ascending range");
+  }
+
+  releasePage(_position: number, _pageSize: number): boolean {
+    return true;
+  }
+
+  async truncate(size: number): Promise<void> {
+    this.#writable("truncate");
+    assert(Number.isSafeInteger(size) && size >= 0, "truncate: a size is a byte count");
+    try {
+      if (this.#file.device) {
+        if (size < this.#file.sizeBytes) throw new PinfoldError("ENOTSUP", "a block device cannot be cut", { operation: "truncate" });
+        this.#refuseGrowth(size);
+        return;
+      }
+      const before = fstatSync(this.#files.main).size;
+      // Also when the size stays: the kernel then frees what is reserved past the end.
+      await later.ftruncate(this.#files.main, size);
+      if (size < before && size % limits.blockSize !== 0) await this.#settle();
+    } catch (error) {
+      throw this.#wrap(error, "truncate", size);
+    }
+  }
+
+  async punch(position: number, length: number): Promise<void> {
+    this.#writable("punch");
+    assert(position >= 0 && length > 0, "punch: a range of bytes");
+    try {
+      const failed = this.#libc === null ? errno.EOPNOTSUPP : await this.#libc.fallocateLater(this.#files.main, falloc.punchHole | falloc.keepSize, position, length);
+      const zero = isUnsupported(failed) || (this.#file.device && failed === errno.EINVAL);
+      if (zero) await this.#zero(position, length);
+      else if (failed !== 0) throw systemError(failed, "fallocate");
+      if (zero || position % limits.blockSize !== 0 || (position + length) % limits.blockSize !== 0) await this.#settle();
+    } catch (error) {
+      throw this.#wrap(error, "punch", position);
+    }
+  }
+
+  async allocate(position: number, length: number): Promise<void> {
+    this.#writable("allocate");
+    assert(position >= 0 && length > 0, "allocate: a range of bytes");
+    if (this.capabilities.reserves === "none" || (this.#libc === null && !this.#file.device)) {
+      throw new PinfoldError("ENOTSUP", `allocate '${this.name}': ${this.#libc === null ? "koffi did not load" : `${this.fileSystem} does not keep space for later writes`}`, { operation: "allocate" });
+    }
+    try {
+      if (this.#file.device) this.#refuseGrowth(position + length);
+      else await this.#allocate(position, length);
+    } catch (error) {
+      throw this.#wrap(error, "allocate", position);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#open("close");
+    this.#closed = true;
+    const { main, buffered } = this.#files;
+    try {
+      if (buffered !== main) closeDescriptor(this.#libc, buffered);
+      closeDescriptor(this.#libc, main);
+    } catch (error) {
+      throw this.#wrap(error, "close");
+    }
+  }
+
+  stat(): Promise<Stats> {
+    this.#open("stat");
+    return new Promise((resolve, reject) => {
+      fstat(this.#files.main, (error, stats) => (error === null ? resolve(stats) : reject(this.#wrap(error, "stat"))));
+    });
+  }
+
+  #open(operation: string): void {
+    assert(!this.#closed, `${operation}: the store is open`);
+  }
+
+  #writable(operation: string): void {
+    this.#open(operation);
+    if (this.#file.readOnly) throw new PinfoldError("EROFS", `${operation}: '${this.name}' is open read-only`, { operation });
+  }
+
+  #verifyMkwrite(request: MkwriteRequest): void {
+    this.#writable("mkwrite");
+    verifyMkwriteRequest(request);
+    const end = request.position + request.length;
+    if (end > limits.fileBytesMax) throw new PinfoldError("EFBIG", `mkwrite '${this.name}': byte ${end}`, { operation: "mkwrite" });
+    if (this.#file.device) this.#refuseGrowth(end);
+  }
+
+  #refuseGrowth(end: number): void {
+    const { sizeBytes } = this.#file;
+    if (end > sizeBytes) throw new PinfoldError("ENOSPC", `'${this.name}' is a block device of ${sizeBytes} bytes`);
+  }
+
+  async #allocate(position: number, length: number): Promise<void> {
+    assert(this.#libc !== null, "allocate: the C library is there");
+    let failed: number = errno.EINTR;
+    for (let tries = 0; failed === errno.EINTR && tries <= limits.transientRetriesMax; tries++) {
+      failed = await this.#libc.fallocateLater(this.#files.main, falloc.keepSize, position, length);
+    }
+    if (failed !== 0) throw systemError(failed, "fallocate");
+  }
+
+  async #zero(position: number, length: number): Promise<void> {
+    const size = this.#files.fixedSize ?? fstatSync(this.#files.main).size;
+    await writeZeros(this.#files, position, Math.min(position + length, size));
+  }
+
+  /** Makes durable what was changed inside blocks, without using up an error that `sync` has to report. */
+  async #settle(): Promise<void> {
+    const fd = await later.open(descriptorPath(this.#files.buffered, this.#file.path), "r+");
+    try {
+      await later.fdatasync(fd);
+    } finally {
+      await later.close(fd);
+    }
+  }
+
+  #wrap(error: unknown, operation: string, position?: number): Error {
+    if (error instanceof AssertionError) return error;
+    return toPinfoldError(error, `${operation} '${this.name}'${position === undefined ? "" : ` at ${position}`}`);
+  }
+}
+
+function reserveFor(file: OpenFile, files: Descriptors, libc: Libc | null): Reserve {
+  if (file.device) return grantAll;
+  const portable = new PortableReserve(files, file.policy.shares);
+  const { policy } = file;
+  if (policy.reserves === "none" && !(policy.fallocates && libc !== null)) return grantAll;
+  if (libc === null) return portable;
+  return new FallocateReserve(libc, file.main, policy.extents === "fiemap" ? lookAtExtents(libc) : lookAtData(libc), portable);
+}

@@ -1,0 +1,89 @@
+/**
+ * The page words' module: loads words.wasm over a cache's shared memory, one instance a thread.
+ *
+ * What each function does, and which arrow of the page word it makes, stands with its source in words/.
+ * Numbers that are unsigned in the source may come back negative (wasm's i32): those that can are wrapped here.
+ *
+ * See also: words/README.md, layout.ts.
+ */
+import { readFileSync } from "node:fs";
+
+/** The module's exports: integers in, integers out. */
+export interface Words {
+  configure(frames: number, records: number, buckets: number, links: number, blocks: number, ghosts: number, ledger: number): void;
+  lockShared(frame: number, mapping: number, index: number, thread: number): number;
+  tryPinShared(mapping: number, index: number, thread: number): number;
+  lockExclusive(frame: number, mapping: number, index: number, thread: number, scope: number): number;
+  unlockShared(frame: number, thread: number): number;
+  unlockExclusive(frame: number, thread: number, modified: number): number;
+  downgrade(frame: number, thread: number, modified: number): number;
+  upgrade(frame: number, thread: number, scope: number): number;
+  exclusiveToCounted(frame: number, thread: number): number;
+  sharedToCounted(frame: number, thread: number): number;
+  putCountedRead(frame: number, thread: number): number;
+  putCountedWrite(frame: number, thread: number, modified: number): number;
+  setGate(frame: number, closed: number): number;
+  markDirty(frame: number, thread: number, blocks: number, seconds: number): number;
+  cleanUnmodified(frame: number, thread: number): number;
+  beginWriteback(frame: number): number;
+  beginSnapshot(frame: number): number;
+  endWriteback(frame: number, outcome: number): number;
+  flipEpoch(mapping: number): number;
+  stabilizeNext(mapping: number, epoch: number): number;
+  redirtyNext(mapping: number, epoch: number): number;
+  nextDirty(mapping: number): number;
+  tagTowrite(frame: number): number;
+  find(mapping: number, index: number, thread: number): number;
+  reserve(thread: number): number;
+  release(frame: number): number;
+  insert(frame: number, mapping: number, index: number, thread: number, scope: number): number;
+  setUptodate(frame: number): void;
+  condemn(frame: number, thread: number): number;
+  freeze(frame: number, thread: number): number;
+  thaw(frame: number, thread: number): number;
+  remove(frame: number, thread: number): number;
+  takeSnapshot(thread: number): number;
+  giveSnapshot(frame: number): number;
+  nextResident(mapping: number, first: number, last: number, from: number): number;
+  queueHead(list: number): number;
+  moveTo(frame: number, from: number, to: number, frequency: number): number;
+  setAside(frame: number, from: number): number;
+  requeue(frame: number): number;
+  setHomeMain(frame: number): number;
+  ghostRemember(mapping: number, index: number): void;
+  ghostTake(mapping: number, index: number): number;
+  enqueue(frame: number, mapping: number, index: number, mode: number, thread: number, scope: number): number;
+  withdraw(node: number, state: number, result: number): number;
+  firstWaiter(frame: number): number;
+  nextWaiter(node: number): number;
+  grant(node: number, frame: number): number;
+  accept(node: number): number;
+  clearWaiters(frame: number): number;
+  lowWord(frame: number): number;
+  highWord(frame: number): number;
+  linkWord(frame: number): number;
+  versionOf(frame: number): number;
+  indexOf(frame: number): number;
+  mappingIdOf(frame: number): number;
+  dirtiedAt(frame: number): number;
+  scopeOf(frame: number): number;
+  blockWord(frame: number): number;
+  ledgerEntry(frame: number, thread: number): number;
+  sizeOf(mapping: number): number;
+  setSize(mapping: number, size: number): void;
+  takeCredits(thread: number, count: number): number;
+  giveCredits(thread: number, count: number): void;
+}
+
+let module: WebAssembly.Module | undefined;
+
+/** An instance of the module over `memory`. */
+export function loadWords(memory: WebAssembly.Memory): Words {
+  module ??= new WebAssembly.Module(readFileSync(new URL("./words.wasm", import.meta.url)));
+  const instance = new WebAssembly.Instance(module, { env: { memory, abort: aborted } });
+  return instance.exports as unknown as Words;
+}
+
+function aborted(): never {
+  throw new Error("the page words' module aborted");
+}

@@ -1,0 +1,56 @@
+/**
+ * Chooses dirty pages of a file. Costs a step a dirty page of that file, whatever the size of file or cache.
+ *
+ * Invariant: a walk turns the dirty list once around; it meets every page that was dirty when it began and is still.
+ * Which pages a sync has to write is fixed before it writes any (the towrite tag), so that it ends however fast others dirty.
+ */
+import { countedWrites, flagsOf, isExclusive, wordBits } from "../frames/page-word.js";
+import type { Frames } from "../frames/frames.js";
+import type { AddressSpace } from "../cache/space.js";
+import * as layout from "../sync/layout.js";
+
+export interface DirtyPage {
+  readonly frame: number;
+  readonly index: number;
+}
+
+export interface IndexRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The dirty pages of `space` that `choose` wants, ascending by index. */
+export function collectDirty(frames: Frames, space: AddressSpace, choose: (frame: number, index: number) => boolean): DirtyPage[] {
+  const { words } = frames;
+  const chosen: DirtyPage[] = [];
+  for (let left = space.dirtyPages; left > 0; left--) {
+    let frame: number;
+    do frame = words.nextDirty(space.id);
+    while (frame === layout.LOST);
+    if (frame < 0) break;
+    const index = words.indexOf(frame) >>> 0;
+    if (choose(frame, index)) chosen.push({ frame, index });
+  }
+  return chosen.sort((a, b) => a.index - b.index);
+}
+
+/**
+ * Guard of rule 8: what a sync of `range` covers, tagged. Left out are pages that were clean when somebody's present locked
+ * pin (or running write) came and that nobody finished changing since: no completed put is on them.
+ */
+export function tagForSync(frames: Frames, space: AddressSpace, range: IndexRange): DirtyPage[] {
+  const { words } = frames;
+  return collectDirty(frames, space, (frame, index) => {
+    if (index < range.first || index > range.last) return false;
+    const flags = flagsOf(words, frame);
+    const untouched = (flags & (wordBits.fresh | wordBits.modified)) === wordBits.fresh;
+    if (untouched && isExclusive(words, frame) && countedWrites(words, frame) === 0) return false;
+    while (words.tagTowrite(frame) === layout.LOST);
+    return true;
+  });
+}
+
+/** Pages that became dirty more than `expireSeconds` ago. Seconds count modulo 65,536. */
+export function collectExpired(frames: Frames, space: AddressSpace, nowSeconds: number, expireSeconds: number): DirtyPage[] {
+  return collectDirty(frames, space, (frame) => ((nowSeconds - frames.words.dirtiedAt(frame)) & 0xffff) >= expireSeconds);
+}

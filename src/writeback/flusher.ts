@@ -1,0 +1,121 @@
+/**
+ * Background write-back. `step` does one round and is called by a driver: a timer, somebody who needs frames, a test.
+ *
+ * A round writes pages that have been dirty for too long; all dirty pages while there are more than the background limit (or
+ * somebody needs frames); and asks for a store sync where unstable pages hold half of the dirty limit, have waited too long,
+ * or somebody needs frames. It only ever tries page locks, uses up nobody's error (F9), and one round runs at a time.
+ */
+import type { Clock } from "../base/clock.js";
+import { coarseSeconds } from "../base/clock.js";
+import { limits } from "../base/limits.js";
+import type { AddressSpace } from "../cache/space.js";
+import type { Frames } from "../frames/frames.js";
+import * as layout from "../sync/layout.js";
+import { collectDirty, collectExpired } from "./dirty-set.js";
+import type { StoreSync } from "./store-sync.js";
+import type { Writer } from "./writer.js";
+
+export interface FlusherLimits {
+  readonly dirtyPagesMax: number;
+  readonly dirtyBackgroundPages: number;
+  readonly dirtyExpireMs: number;
+}
+
+export class Flusher {
+  readonly #frames: Frames;
+  readonly #writer: Writer;
+  readonly #storeSync: StoreSync;
+  readonly #spaces: () => Iterable<AddressSpace>;
+  readonly #limits: FlusherLimits;
+  readonly #clock: Clock;
+  readonly #syncedMs = new Map<number, number>();
+  #running: Promise<void> | undefined;
+  #again = false;
+
+  constructor(parts: {
+    frames: Frames;
+    writer: Writer;
+    storeSync: StoreSync;
+    spaces: () => Iterable<AddressSpace>;
+    limits: FlusherLimits;
+    clock: Clock;
+  }) {
+    this.#frames = parts.frames;
+    this.#writer = parts.writer;
+    this.#storeSync = parts.storeSync;
+    this.#spaces = parts.spaces;
+    this.#limits = parts.limits;
+    this.#clock = parts.clock;
+  }
+
+  /** Dirty and unstable pages of all files: what the dirty limit bounds. */
+  get heldPages(): number {
+    const { frames } = { frames: this.#frames };
+    return frames.counter(layout.HEADER_DIRTY) + frames.counter(layout.HEADER_WRITEBACK) + frames.counter(layout.HEADER_UNSTABLE);
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** One round; `urgent`: somebody waits for frames. A call during a round makes another follow it. Never rejects. */
+  step(urgent: boolean): Promise<void> {
+    if (this.#running) {
+      this.#again ||= urgent;
+      return this.#running;
+    }
+    this.#running = this.#round(urgent).finally(() => {
+      this.#running = undefined;
+      if (this.#again) {
+        this.#again = false;
+        void this.step(true);
+      }
+    });
+    return this.#running;
+  }
+
+  async #round(urgent: boolean): Promise<void> {
+    await Promise.all([...this.#spaces()].map((space) => this.#flush(space, urgent)));
+  }
+
+  async #flush(space: AddressSpace, urgent: boolean): Promise<void> {
+    const nowMs = this.#clock.nowMs();
+    if (space.readOnly || nowMs < space.retryAtMs) return;
+    const all = urgent || this.#frames.counter(layout.HEADER_DIRTY) > this.#limits.dirtyBackgroundPages;
+    const pages = all
+      ? collectDirty(this.#frames, space, () => true)
+      : collectExpired(this.#frames, space, coarseSeconds(nowMs), Math.ceil(this.#limits.dirtyExpireMs / 1000));
+    const { failures } = await this.#writer.writeNow(space, pages);
+    let failed = failures.length > 0;
+    if (this.#needsStoreSync(space, urgent)) {
+      this.#syncedMs.set(space.id, nowMs);
+      await this.#storeSync.request(space, true).catch(() => {
+        failed = true;
+      });
+    }
+    this.#backOff(space, failed);
+  }
+
+  #needsStoreSync(space: AddressSpace, urgent: boolean): boolean {
+    if (space.unstablePages === 0) {
+      this.#syncedMs.delete(space.id);
+      return false;
+    }
+    const nowMs = this.#clock.nowMs();
+    const sinceMs = this.#syncedMs.get(space.id);
+    if (sinceMs === undefined) this.#syncedMs.set(space.id, nowMs);
+    const waitedTooLong = nowMs - (sinceMs ?? nowMs) >= this.#limits.dirtyExpireMs;
+    return urgent || waitedTooLong || this.#frames.counter(layout.HEADER_UNSTABLE) >= this.#limits.dirtyPagesMax / 2;
+  }
+
+  /** After an error the file's background write-back waits, twice as long each time. */
+  #backOff(space: AddressSpace, failed: boolean): void {
+    if (!failed) {
+      space.retryAtMs = 0;
+      space.retryDelayMs = 0;
+      return;
+    }
+    space.retryDelayMs = Math.min(limits.retryDelayMaxMs, space.retryDelayMs * 2 || limits.retryDelayMs);
+    space.retryAtMs = this.#clock.nowMs() + space.retryDelayMs;
+  }
+}

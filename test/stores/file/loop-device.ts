@@ -1,0 +1,115 @@
+/**
+ * Small file systems of their own on loop devices, for tests of full disks, reflinks and failing disks. Root only.
+ *
+ * Invariant: what was mounted or attached is taken down again: by close(), and at the latest when the process ends.
+ */
+import { execFileSync } from "node:child_process";
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, statfsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface SmallDisk {
+  /** Where it is mounted. */
+  readonly directory: string;
+  freeBytes(): number;
+  /** Unmounts and mounts again, as after a restart. */
+  remount(): void;
+  close(): void;
+}
+
+export interface SmallDiskOptions {
+  mebibytes: number;
+  /** For example ["mkfs.ext4", "-q"]; the device is added. */
+  mkfs: readonly string[];
+  /** Put the image on a tmpfs of so many MiB: writes fail when that is full. */
+  backingMebibytes?: number;
+}
+
+/** Why there can be no small disk here, or null. */
+export function missingForDisks(...tools: string[]): string | null {
+  if (process.getuid?.() !== 0) return "not root: cannot mount a loop device";
+  for (const tool of ["losetup", "mount", "umount", ...tools]) {
+    try {
+      execFileSync("sh", ["-c", `command -v ${tool}`], { stdio: "ignore" });
+    } catch {
+      return `${tool} is not installed`;
+    }
+  }
+  try {
+    run("losetup", "-f");
+  } catch {
+    return "no loop device can be had here";
+  }
+  return null;
+}
+
+export function run(command: string, ...args: string[]): string {
+  return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+}
+
+export function openSmallDisk(options: SmallDiskOptions): SmallDisk {
+  const base = mkdtempSync(join(tmpdir(), "pinfold-disk-"));
+  const undo: (() => void)[] = [() => rmSync(base, { recursive: true, force: true })];
+  const close = (): void => {
+    process.removeListener("exit", close);
+    for (const step of undo.splice(0).reverse()) {
+      try {
+        step();
+      } catch (error) {
+        console.error(`left behind: ${String(error)}`);
+      }
+    }
+  };
+  process.on("exit", close);
+  try {
+    const backing = join(base, "backing");
+    mkdirSync(backing);
+    if (options.backingMebibytes !== undefined) {
+      run("mount", "-t", "tmpfs", "-o", `size=${options.backingMebibytes}m`, "tmpfs", backing);
+      undo.push(() => run("umount", backing));
+    }
+    const image = join(backing, "image");
+    const fd = openSync(image, "w");
+    ftruncateSync(fd, options.mebibytes * 1024 * 1024);
+    closeSync(fd);
+    const device = run("losetup", "-f", "--show", image);
+    undo.push(() => run("losetup", "-d", device));
+    const [mkfs, ...args] = options.mkfs;
+    run(mkfs as string, ...args, device);
+    const directory = join(base, "mounted");
+    mkdirSync(directory);
+    run("mount", device, directory);
+    undo.push(() => run("umount", directory));
+    const freeBytes = (): number => {
+      const { bavail, bsize } = statfsSync(directory);
+      return bavail * bsize;
+    };
+    const remount = (): void => {
+      run("umount", directory);
+      run("mount", device, directory);
+    };
+    return { directory, freeBytes, remount, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Fills a disk with a file of its own until about `bytes` are left. */
+export function leaveFree(disk: SmallDisk, bytes: number, name = "ballast"): void {
+  const path = join(disk.directory, name);
+  rmSync(path, { force: true });
+  run("sync", "-f", disk.directory);
+  for (let round = 0, taken = 0; round < 8; round++) {
+    const excess = disk.freeBytes() - bytes;
+    if (excess < 4096) return;
+    taken += Math.floor(excess / 4096) * 4096;
+    try {
+      run("fallocate", "-l", String(taken), path);
+    } catch {
+      // The last few blocks went to the file system's own records; the next round sees what is left.
+      run("sync", "-f", disk.directory);
+      taken -= 64 * 1024;
+    }
+  }
+}
