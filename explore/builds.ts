@@ -20,6 +20,8 @@ export interface AtomicOps {
   store32(address: number, value: number): void;
   add32(address: number, value: number): number;
   sub32(address: number, value: number): number;
+  and32(address: number, value: number): number;
+  or32(address: number, value: number): number;
   cmpxchg32(address: number, expected: number, value: number): number;
   load64(address: number): bigint;
   store64(address: number, value: bigint): void;
@@ -103,6 +105,8 @@ function sharedOps(buffer: SharedArrayBuffer): AtomicOps {
     store32: (address, value) => void Atomics.store(words32, address >>> 2, value),
     add32: (address, value) => Atomics.add(words32, address >>> 2, value),
     sub32: (address, value) => Atomics.sub(words32, address >>> 2, value),
+    and32: (address, value) => Atomics.and(words32, address >>> 2, value),
+    or32: (address, value) => Atomics.or(words32, address >>> 2, value),
     cmpxchg32: (address, expected, value) => Atomics.compareExchange(words32, address >>> 2, expected, value),
     load64: (address) => Atomics.load(words64, address >>> 3),
     store64: (address, value) => void Atomics.store(words64, address >>> 3, value),

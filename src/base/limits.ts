@@ -68,6 +68,8 @@ export const limits = {
   punchRetriesMax: 3,
   reclaimScanMax: 128,
   reclaimBatch: 32,
+  /** Loads on their way above which a missed try starts none. */
+  prefetchesMax: 256,
   readaheadShare: 1 / 8,
   readaheadPagesMax: 64,
   readaheadTriggerPages: 2,

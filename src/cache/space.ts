@@ -55,6 +55,8 @@ export class AddressSpace {
   dataLost: PinfoldError | undefined;
   /** The store is still longer than this: a truncate whose last step failed, tried again before anything depends on it. */
   pendingTruncate: number | undefined;
+  /** Keeps new pages of [first, last] out until `opened` resolves: a punch that could not catch up with readers. */
+  gate: { readonly first: number; readonly last: number; readonly opened: Promise<void>; readonly open: () => void } | undefined;
   /** Closing: no new work is taken. */
   closing = false;
   readonly #frames: Frames;

@@ -2,7 +2,7 @@
  * Scopes: one logical task recognised across awaits. A scope knows which records it holds and waits for, so that a wait
  * that would close a circle between scopes is refused (EDEADLK) instead of entered.
  *
- * Invariants: `held` counts this scope's holds a record, by mode; a scope that waits is listed under the record it waits for.
+ * Invariants: `held` has an entry for each record whose lock this scope holds; a scope that waits is listed under the record it waits for.
  * Only scoped holds are known here: unscoped tasks of a thread are different owners that nobody can tell apart.
  *
  * The circle is searched from the holders of the wanted record along what they wait for: the newest waiter finds it, since
@@ -10,9 +10,11 @@
  */
 import { limits } from "../base/limits.js";
 
+/** One page that a scope holds: one hold of the page lock, shared by the scope's own pins of it. */
 export interface ScopeHold {
-  shared: number;
-  exclusive: number;
+  pins: number;
+  exclusive: boolean;
+  modified: boolean;
 }
 
 export class Scope {
@@ -23,14 +25,6 @@ export class Scope {
 
   constructor(id: number) {
     this.id = id;
-  }
-
-  hold(record: number, exclusive: boolean, delta: 1 | -1): void {
-    const entry = this.held.get(record) ?? { shared: 0, exclusive: 0 };
-    if (exclusive) entry.exclusive += delta;
-    else entry.shared += delta;
-    if (entry.shared + entry.exclusive === 0) this.held.delete(record);
-    else this.held.set(record, entry);
   }
 
   startWait(record: number): void {

@@ -16,6 +16,7 @@ import * as layout from "../sync/layout.js";
 import { Flusher } from "../writeback/flusher.js";
 import { StoreSync } from "../writeback/store-sync.js";
 import { Writer } from "../writeback/writer.js";
+import { LegacyCallers } from "./legacy.js";
 import { PinRegistry } from "./pin-registry.js";
 
 export interface CoreOptions {
@@ -46,6 +47,7 @@ export class Core {
   readonly reclaimer: Reclaimer;
   readonly flusher: Flusher;
   readonly pins: PinRegistry;
+  readonly legacy = new LegacyCallers();
   readonly spaces: (AddressSpace | undefined)[] = new Array<AddressSpace | undefined>(layout.MAPPINGS_MAX);
   /** Store calls of loads and grants on their way: while there are any, frames may come free without a put. */
   storeCalls = 0;

@@ -24,6 +24,8 @@ export interface PinRecord {
   /** Where it was taken, if `pinSites` asks for that. */
   readonly site: string | undefined;
   leaked: boolean;
+  /** The handle, while it is young (leaks.ts): afterwards only its owner keeps it. */
+  handle: object | undefined;
   previous: PinRecord | undefined;
   next: PinRecord | undefined;
   live: boolean;
@@ -55,6 +57,7 @@ export class PinRegistry {
       sinceMs: this.#clock.nowMs(),
       site: this.#sites ? callSite() : undefined,
       leaked: false,
+      handle: undefined,
       previous: undefined,
       next: this.#head,
       live: true,

@@ -39,6 +39,8 @@ export interface TaskContext {
   readonly readSignal: AbortSignal;
   /** Aborted when the server gives up: writes that were received are completed until then. */
   readonly writeSignal: AbortSignal;
+  /** A reply, or a piece of one, is with the writer; or a task ended. */
+  readonly onProgress: () => void;
 }
 
 /** Carries the command out. Resolves to true if the reply is with the writer already (reads), false if success is still to be told. */
@@ -114,6 +116,7 @@ async function readToReply(
     throw error;
   }
   context.writer.readBuffer(task, position, buffer, length, last);
+  context.onProgress();
 }
 
 async function readPieces(context: TaskContext, target: Uint8Array, position: number): Promise<void> {

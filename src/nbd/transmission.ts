@@ -26,8 +26,6 @@ export interface TransmissionContext extends TaskContext {
   readonly reader: ChunkReader;
   readonly receives: ByteAccount;
   readonly counters: Counters;
-  /** pump() may get further now, or replies are ready. */
-  readonly onProgress: () => void;
   /** The device failed (what the client is told, is told here). */
   readonly onFailure: (error: PinfoldError) => void;
 }

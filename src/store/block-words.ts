@@ -42,7 +42,12 @@ export function addBlockBits(request: MkwriteRequest, block: number, bits: numbe
 }
 
 /** Calls `visit` for each block of one page whose word says *reserved*: what cancelMkwrite gives back. */
-export function forEachReserved(position: number, pageSize: number, word: number, visit: (block: number) => void): void {
+export function forEachReserved(
+  position: number,
+  pageSize: number,
+  word: number,
+  visit: (block: number) => void,
+): void {
   const first = firstBlock(position);
   const count = pageSize / limits.blockSize;
   for (let i = 0; i < count; i++) {

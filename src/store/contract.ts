@@ -107,8 +107,9 @@ export interface Store {
 
   /**
    * After it resolved, all that writePages, setSize, truncate and punch completed before the call is durable.
-   * A failure is reported, and is never followed by a silent success: what failed is either tried again by the store or
-   * the cache writes it again first.
+   * A failure is reported, and is never followed by a silent success: the cache first writes again all that writePages took
+   * since the last good sync and until the failure was reported, what came in during the call included (a kernel does not
+   * say which of its pages failed). Size changes, truncate and punch are the store's to keep.
    */
   sync(request: SyncRequest): Promise<void>;
   syncSync?(request: SyncRequest): void;

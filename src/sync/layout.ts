@@ -62,7 +62,7 @@ export const BUSY = -2;
 export const GONE = -3;
 /** A count or table is at its limit. */
 export const FULL = -4;
-/** Undone after a race, and somebody waits on the frame: wake them, then call again. */
+/** Undone after a race that others met: do what WAKE and IDLE ask for on that frame, then call again. */
 export const LOST_WAKE = -5;
 /** Two upgraders of one page. */
 export const DEADLOCK = -6;
@@ -111,6 +111,7 @@ export const THREAD_DOORBELL = 4;
 export const THREAD_SEEN_HEAD = 8; // u64: bucket head seen by the last lookup
 export const THREAD_SEEN_PREVIOUS = 16; // frame + 1 before the one found in its chain
 export const THREAD_CREDITS = 20;
+export const THREAD_RACED = 24; // the frame in which tryPinShared answered LOST_WAKE
 export const THREADS_MAX = 16;
 
 // A mapping's record.
@@ -183,6 +184,9 @@ export const LOCKS_PER_MAPPING = 2;
 export const LOCK_RESIZE = 0;
 export const LOCK_INVALIDATE = 1;
 export const LOCKS_MAX = MAPPINGS_MAX * LOCKS_PER_MAPPING + 1;
+
+/** The granted bits of a block word (store/contract.ts: 2 bits a block, the lower one granted, the upper one reserved). */
+export const BLOCKS_GRANTED = 0x55555555;
 
 // Outcomes that endWriteback takes.
 export const OUTCOME_STABLE = 0;

@@ -54,6 +54,7 @@ export interface Words {
   ghostTake(mapping: number, index: number): number;
   enqueue(frame: number, mapping: number, index: number, mode: number, thread: number, scope: number): number;
   withdraw(node: number, state: number, result: number): number;
+  dismiss(node: number, frame: number, result: number): number;
   firstWaiter(frame: number): number;
   nextWaiter(node: number): number;
   grant(node: number, frame: number): number;

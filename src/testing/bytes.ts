@@ -12,7 +12,11 @@ const wasmPage = 65_536;
 
 /** The part of WebAssembly that is used here; Node's types leave it to the DOM library. */
 interface MemoryMaker {
-  readonly Memory: new (limits: { initial: number; maximum: number; shared: boolean }) => { readonly buffer: ArrayBuffer };
+  readonly Memory: new (limits: {
+    initial: number;
+    maximum: number;
+    shared: boolean;
+  }) => { readonly buffer: ArrayBuffer };
 }
 const wasm = (globalThis as unknown as { WebAssembly: MemoryMaker }).WebAssembly;
 

@@ -48,7 +48,9 @@ export function storeContract(options: StoreContractOptions): void {
 
 async function runCase(options: StoreContractOptions, one: StoreCase, t: TestContext): Promise<void> {
   const limited = options.limitsCapacity === true && one.capacityBytes !== undefined;
-  const request = limited ? { sizeBytes: one.size ?? 0, capacityBytes: one.capacityBytes as number } : { sizeBytes: one.size ?? 0 };
+  const request = limited
+    ? { sizeBytes: one.size ?? 0, capacityBytes: one.capacityBytes as number }
+    : { sizeBytes: one.size ?? 0 };
   const subject = await StoreSubject.open(options, request);
   try {
     const reason = (one.needs ?? []).map((need) => need(subject)).find((found) => found !== null);

@@ -67,7 +67,8 @@ const write: Step = async (m) => {
   const cut = block * (1 + m.random.below(8));
   const buffers: Uint8Array[] = [];
   for (let at = 0; at < length; at += cut) buffers.push(bytes.subarray(at, Math.min(at + cut, length)));
-  if (m.random.below(3) === 0 && m.subject.store.writePagesSync !== undefined) m.subject.store.writePagesSync(position, buffers);
+  if (m.random.below(3) === 0 && m.subject.store.writePagesSync !== undefined)
+    m.subject.store.writePagesSync(position, buffers);
   else await m.subject.store.writePages(position, buffers);
   m.bytes.set(bytes, position);
   m.clear(first, end);
@@ -130,7 +131,26 @@ const reopen: Step = async (m) => {
 };
 
 /** Likelier steps stand more often. */
-const steps: readonly Step[] = [write, write, write, write, write, grant, grant, grant, cancel, cancel, extend, extend, truncate, punch, punch, allocate, sync, reopen];
+const steps: readonly Step[] = [
+  write,
+  write,
+  write,
+  write,
+  write,
+  grant,
+  grant,
+  grant,
+  cancel,
+  cancel,
+  extend,
+  extend,
+  truncate,
+  punch,
+  punch,
+  allocate,
+  sync,
+  reopen,
+];
 
 async function compare(m: Model): Promise<void> {
   const { position, length } = m.random.below(8) === 0 ? { position: 0, length: sizeMax } : m.range();
@@ -146,7 +166,10 @@ async function run(subject: StoreSubject, seed: number, count: number): Promise<
       done.push(await step(m));
       if (m.subject.size > 0) await compare(m);
     } catch (error) {
-      throw new Error(`seed ${seed}, step ${i} of ${count}; the last ones: ${done.slice(-12).join("; ")}; then ${step.name}`, { cause: error });
+      throw new Error(
+        `seed ${seed}, step ${i} of ${count}; the last ones: ${done.slice(-12).join("; ")}; then ${step.name}`,
+        { cause: error },
+      );
     }
   }
   await subject.store.sync({ data: true });

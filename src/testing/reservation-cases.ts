@@ -16,11 +16,16 @@ const grantedOnly = (words: Uint32Array) => words.map((word) => word & 0x5555555
 
 /** Rejects (or throws at once) with a PinfoldError of this code. */
 export async function failsWith(code: string, call: () => unknown): Promise<void> {
-  await rejects(async () => { await call(); }, (error: unknown) => {
-    ok(error instanceof PinfoldError, `a PinfoldError, not ${String(error)}`);
-    strictEqual(error.code, code);
-    return true;
-  });
+  await rejects(
+    async () => {
+      await call();
+    },
+    (error: unknown) => {
+      ok(error instanceof PinfoldError, `a PinfoldError, not ${String(error)}`);
+      strictEqual(error.code, code);
+      return true;
+    },
+  );
 }
 
 async function usedSince(s: StoreSubject, before: number): Promise<number> {
@@ -37,9 +42,20 @@ export const reservationCases: readonly StoreCase[] = [
     name: "a grant marks exactly the blocks that an unaligned range touches",
     size: 1 * MiB,
     async run(s) {
-      for (const [position, length] of [[5000, 10], [4095, 2], [0, 1], [70_000, 70_000], [65_535, 1], [131_072, 65_536]] as const) {
+      for (const [position, length] of [
+        [5000, 10],
+        [4095, 2],
+        [0, 1],
+        [70_000, 70_000],
+        [65_535, 1],
+        [131_072, 65_536],
+      ] as const) {
         const words = await s.grant(position, length);
-        deepStrictEqual(grantedOnly(words), expectedWords(position, length, s.pageSize, blockBits.granted), `${length} bytes from ${position}`);
+        deepStrictEqual(
+          grantedOnly(words),
+          expectedWords(position, length, s.pageSize, blockBits.granted),
+          `${length} bytes from ${position}`,
+        );
         s.cancel(position, words);
       }
     },
@@ -50,7 +66,11 @@ export const reservationCases: readonly StoreCase[] = [
     async run(s) {
       const words = await s.grant(0, 64 * KiB);
       const before = words.slice();
-      await s.grant(8 * KiB, 100, words.subarray(Math.floor((8 * KiB) / s.pageSize), Math.floor((8 * KiB) / s.pageSize) + 1));
+      await s.grant(
+        8 * KiB,
+        100,
+        words.subarray(Math.floor((8 * KiB) / s.pageSize), Math.floor((8 * KiB) / s.pageSize) + 1),
+      );
       deepStrictEqual(words, before);
       s.cancel(0, words);
     },
@@ -137,7 +157,10 @@ export const reservationCases: readonly StoreCase[] = [
       const before = await s.usedBytes();
       const words = s.words(0, 4 * MiB);
       await failsWith("ENOSPC", () => s.grant(0, 4 * MiB, words));
-      ok(words.every((word) => word === 0), "words unchanged");
+      ok(
+        words.every((word) => word === 0),
+        "words unchanged",
+      );
       near(s, await usedSince(s, before), 0, "nothing reserved");
       await s.holds(512 * KiB, bytes, "data");
       const fits = await s.grant(0, 256 * KiB);
@@ -231,7 +254,10 @@ export const reservationCases: readonly StoreCase[] = [
       await s.holds(0, bytes, "read");
       const words = s.words(0, 100);
       await failsWith("EROFS", () => s.grant(0, 100, words));
-      ok(words.every((word) => word === 0), "words unchanged");
+      ok(
+        words.every((word) => word === 0),
+        "words unchanged",
+      );
       await failsWith("EROFS", () => s.store.writePages(0, [bytes]));
       await failsWith("EROFS", () => s.store.setSize(1 * MiB));
       await failsWith("EROFS", () => s.store.truncate(0));

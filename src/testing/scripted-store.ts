@@ -19,9 +19,23 @@ import { PinfoldError, type ErrorCode } from "../base/errors.js";
 import type { MkwriteRequest, Store, StoreCapabilities, SyncRequest } from "../store/contract.js";
 
 export type StoreCallName =
-  | "readPages" | "readPagesSync" | "pageMkwrite" | "pageMkwriteSync" | "cancelMkwrite" | "setPageDirty"
-  | "writePages" | "writePagesSync" | "sync" | "syncSync" | "setSize" | "invalidatePages" | "releasePage"
-  | "truncate" | "punch" | "allocate" | "close";
+  | "readPages"
+  | "readPagesSync"
+  | "pageMkwrite"
+  | "pageMkwriteSync"
+  | "cancelMkwrite"
+  | "setPageDirty"
+  | "writePages"
+  | "writePagesSync"
+  | "sync"
+  | "syncSync"
+  | "setSize"
+  | "invalidatePages"
+  | "releasePage"
+  | "truncate"
+  | "punch"
+  | "allocate"
+  | "close";
 
 /** One call as a hook and `calls()` see it. */
 export interface StoreCall {
@@ -98,18 +112,27 @@ export class ScriptedStore implements Store {
     const syncCalls = inner.capabilities.syncCalls && (options.syncCalls ?? true);
     this.capabilities = { ...inner.capabilities, ...options.capabilities, syncCalls };
     if (syncCalls) {
-      this.readPagesSync = (position, buffers) => this.#now("readPagesSync", { position, buffers }, () => inner.readPagesSync?.(position, buffers));
-      this.pageMkwriteSync = (request) => this.#now("pageMkwriteSync", rangeOf(request), () => inner.pageMkwriteSync?.(request));
-      this.writePagesSync = (position, buffers) => this.#now("writePagesSync", { position, buffers }, () => inner.writePagesSync?.(position, buffers));
+      this.readPagesSync = (position, buffers) =>
+        this.#now("readPagesSync", { position, buffers }, () => inner.readPagesSync?.(position, buffers));
+      this.pageMkwriteSync = (request) =>
+        this.#now("pageMkwriteSync", rangeOf(request), () => inner.pageMkwriteSync?.(request));
+      this.writePagesSync = (position, buffers) =>
+        this.#now("writePagesSync", { position, buffers }, () => inner.writePagesSync?.(position, buffers));
       this.syncSync = (request) => this.#now("syncSync", { data: request.data }, () => inner.syncSync?.(request));
     }
     const stat = inner.stat?.bind(inner);
     if (stat !== undefined) this.stat = stat;
   }
 
-  get key(): string { return this.inner.key; }
-  get name(): string { return this.inner.name; }
-  get sizeBytes(): number { return this.inner.sizeBytes; }
+  get key(): string {
+    return this.inner.key;
+  }
+  get name(): string {
+    return this.inner.name;
+  }
+  get sizeBytes(): number {
+    return this.inner.sizeBytes;
+  }
 
   // --- what tests use -------------------------------------------------------------------------------------------
 
@@ -124,26 +147,45 @@ export class ScriptedStore implements Store {
   }
 
   /** The next `times` calls fail (default 1). `stage: "after"`: the store did it, and still it is reported failed. */
-  fail(name: StoreCallName, error: ErrorCode | Error, options: { times?: number; when?: (call: StoreCall) => boolean; stage?: "before" | "after" } = {}): () => void {
+  fail(
+    name: StoreCallName,
+    error: ErrorCode | Error,
+    options: { times?: number; when?: (call: StoreCall) => boolean; stage?: "before" | "after" } = {},
+  ): () => void {
     const { times = 1, when, stage = "before" } = options;
-    const hook: StoreHook = { times, [stage]: (call: StoreCall) => { throw toError(error, call); } };
+    const hook: StoreHook = {
+      times,
+      [stage]: (call: StoreCall) => {
+        throw toError(error, call);
+      },
+    };
     if (when !== undefined) hook.when = when;
     return this.on(name, hook);
   }
 
   /** The next call waits, before the store sees it (or after it was done there), until it is released. */
-  hold(name: StoreCallName, options: { when?: (call: StoreCall) => boolean; stage?: "before" | "after" } = {}): HeldCall {
+  hold(
+    name: StoreCallName,
+    options: { when?: (call: StoreCall) => boolean; stage?: "before" | "after" } = {},
+  ): HeldCall {
     const { when, stage = "before" } = options;
     const entered = deferred<StoreCall>();
     const gate = deferred<void>();
     gate.promise.catch(() => {});
-    const hook: StoreHook = { times: 1, [stage]: (call: StoreCall) => { entered.resolve(call); return gate.promise; } };
+    const hook: StoreHook = {
+      times: 1,
+      [stage]: (call: StoreCall) => {
+        entered.resolve(call);
+        return gate.promise;
+      },
+    };
     if (when !== undefined) hook.when = when;
     this.on(name, hook);
     return {
       entered: entered.promise,
       release: () => gate.resolve(),
-      fail: (error) => gate.reject(typeof error === "string" ? new PinfoldError(error, `scripted failure of ${name}`) : error),
+      fail: (error) =>
+        gate.reject(typeof error === "string" ? new PinfoldError(error, `scripted failure of ${name}`) : error),
     };
   }
 
@@ -175,7 +217,9 @@ export class ScriptedStore implements Store {
   }
 
   cancelMkwrite(position: number, pageSize: number, blocks: number): void {
-    this.#now("cancelMkwrite", { position, length: pageSize, blocks }, () => this.inner.cancelMkwrite(position, pageSize, blocks));
+    this.#now("cancelMkwrite", { position, length: pageSize, blocks }, () =>
+      this.inner.cancelMkwrite(position, pageSize, blocks),
+    );
   }
 
   setPageDirty(position: number, pageSize: number): void {
@@ -221,7 +265,10 @@ export class ScriptedStore implements Store {
   // --- how a call goes ------------------------------------------------------------------------------------------
 
   #remove(name: StoreCallName, entry: Entry): void {
-    this.#hooks.set(name, (this.#hooks.get(name) ?? []).filter((other) => other !== entry));
+    this.#hooks.set(
+      name,
+      (this.#hooks.get(name) ?? []).filter((other) => other !== entry),
+    );
   }
 
   /** Notes the call and finds the hooks that apply to it. */
@@ -229,8 +276,15 @@ export class ScriptedStore implements Store {
     const buffers = facts.buffers ?? noBuffers;
     const length = facts.length ?? buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     const call: StoreCall = {
-      name, sequence: ++this.#sequence, position: facts.position ?? 0, length, buffers,
-      request: facts.request, data: facts.data, blocks: facts.blocks, outcome: "running",
+      name,
+      sequence: ++this.#sequence,
+      position: facts.position ?? 0,
+      length,
+      buffers,
+      request: facts.request,
+      data: facts.data,
+      blocks: facts.blocks,
+      outcome: "running",
     };
     this.#counts.set(name, this.count(name) + 1);
     if (this.#records.length < recordsMax) this.#records.push({ ...call, buffers: noBuffers, request: undefined });
@@ -249,7 +303,11 @@ export class ScriptedStore implements Store {
   /** A call that may wait. Stays synchronous as long as the hooks and the store do. */
   #run(name: StoreCallName, facts: Partial<StoreCall>, inner: () => Promise<void> | void): Promise<void> | void {
     const { call, hooks } = this.#begin(name, facts);
-    const steps = [...hooks.map((hook) => () => hook.before?.(call)), inner, ...hooks.map((hook) => () => hook.after?.(call))];
+    const steps = [
+      ...hooks.map((hook) => () => hook.before?.(call)),
+      inner,
+      ...hooks.map((hook) => () => hook.after?.(call)),
+    ];
     try {
       for (let i = 0; i < steps.length; i++) {
         const pending = steps[i]?.();
@@ -266,9 +324,11 @@ export class ScriptedStore implements Store {
   #now<T>(name: StoreCallName, facts: Partial<StoreCall>, inner: () => T): T {
     const { call, hooks } = this.#begin(name, facts);
     try {
-      for (const hook of hooks) assert(!(hook.before?.(call) instanceof Promise), `${name} cannot wait: its hook returned a promise`);
+      for (const hook of hooks)
+        assert(!(hook.before?.(call) instanceof Promise), `${name} cannot wait: its hook returned a promise`);
       const result = inner();
-      for (const hook of hooks) assert(!(hook.after?.(call) instanceof Promise), `${name} cannot wait: its hook returned a promise`);
+      for (const hook of hooks)
+        assert(!(hook.after?.(call) instanceof Promise), `${name} cannot wait: its hook returned a promise`);
       call.outcome = "ok";
       return result;
     } catch (error) {
@@ -278,7 +338,11 @@ export class ScriptedStore implements Store {
   }
 }
 
-async function finish(call: StoreCall, pending: Promise<void>, rest: readonly (() => Promise<void> | void)[]): Promise<void> {
+async function finish(
+  call: StoreCall,
+  pending: Promise<void>,
+  rest: readonly (() => Promise<void> | void)[],
+): Promise<void> {
   try {
     await pending;
     for (const step of rest) await step();
@@ -298,7 +362,9 @@ interface Deferred<T> {
 /** Promise.withResolvers, which Node 20 does not have. */
 function deferred<T>(): Deferred<T> {
   let parts: Omit<Deferred<T>, "promise"> | undefined;
-  const promise = new Promise<T>((resolve, reject) => { parts = { resolve, reject }; });
+  const promise = new Promise<T>((resolve, reject) => {
+    parts = { resolve, reject };
+  });
   assert(parts !== undefined, "a promise runs its executor at once");
   return { promise, ...parts };
 }
@@ -306,7 +372,9 @@ function deferred<T>(): Deferred<T> {
 function mirrored(call: StoreCall, record: StoreCall): StoreCall {
   return Object.defineProperty(call, "outcome", {
     get: () => record.outcome,
-    set: (value: StoreCall["outcome"]) => { record.outcome = value; },
+    set: (value: StoreCall["outcome"]) => {
+      record.outcome = value;
+    },
     enumerable: true,
   });
 }
@@ -316,5 +384,7 @@ function rangeOf(request: MkwriteRequest): Partial<StoreCall> {
 }
 
 function toError(error: ErrorCode | Error, call: StoreCall): Error {
-  return typeof error === "string" ? new PinfoldError(error, `scripted failure of ${call.name} at ${call.position}`, { operation: call.name }) : error;
+  return typeof error === "string"
+    ? new PinfoldError(error, `scripted failure of ${call.name} at ${call.position}`, { operation: call.name })
+    : error;
 }

@@ -111,7 +111,15 @@ export const sizeCases: readonly StoreCase[] = [
     name: "a punched range reads as zeros to the byte, whatever its edges",
     size: 512 * KiB,
     async run(s) {
-      const ranges = [[100, 50], [4000, 200], [8192, 4096], [12_289, 8190], [65_535, 65_538], [200_000, 100_000], [511 * KiB, KiB]] as const;
+      const ranges = [
+        [100, 50],
+        [4000, 200],
+        [8192, 4096],
+        [12_289, 8190],
+        [65_535, 65_538],
+        [200_000, 100_000],
+        [511 * KiB, KiB],
+      ] as const;
       for (const [position, length] of ranges) {
         const bytes = await s.putPattern(0, 512 * KiB, position);
         await s.punch(position, length);

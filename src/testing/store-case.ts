@@ -65,12 +65,16 @@ export function canAllocate(s: StoreSubject): boolean {
 
 /** The gates: what a case may need of a store or of the hooks. */
 export const needs = {
-  reservations: (s: StoreSubject) => (s.store.capabilities.reserves === "data" ? null : "the store declares reserves: none"),
+  reservations: (s: StoreSubject) =>
+    s.store.capabilities.reserves === "data" ? null : "the store declares reserves: none",
   holes: (s: StoreSubject) => (s.store.capabilities.punchesHoles ? null : "the store does not punch holes"),
   syncCalls: (s: StoreSubject) => (s.store.capabilities.syncCalls ? null : "the store has no sync calls"),
-  capacity: (s: StoreSubject) => (s.options.limitsCapacity === true ? null : "the storage under test has no limit of its own"),
-  cancel: (s: StoreSubject) => (s.options.cancelGivesBack === false ? "the store keeps what a cancelled grant reserved" : null),
-  pastEnd: (s: StoreSubject) => (s.options.reservesPastEnd === false ? "the store reserves nothing past the end" : null),
+  capacity: (s: StoreSubject) =>
+    s.options.limitsCapacity === true ? null : "the storage under test has no limit of its own",
+  cancel: (s: StoreSubject) =>
+    s.options.cancelGivesBack === false ? "the store keeps what a cancelled grant reserved" : null,
+  pastEnd: (s: StoreSubject) =>
+    s.options.reservesPastEnd === false ? "the store reserves nothing past the end" : null,
   allocate: (s: StoreSubject) => (canAllocate(s) ? null : "the store cannot allocate"),
   noAllocate: (s: StoreSubject) => (canAllocate(s) ? "the store can allocate" : null),
   usage: (s: StoreSubject) => (s.measuresUsage ? null : "the storage cannot say how much it uses"),

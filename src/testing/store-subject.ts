@@ -58,7 +58,8 @@ export class StoreSubject {
     if (end > this.size) await this.extend(end);
     ok(position % block === 0 && (end % block === 0 || end === this.size), "the suite writes whole blocks");
     const words = await this.grant(position, bytes.length);
-    for (let page = Math.floor(position / this.pageSize), i = 0; i < words.length; i++) this.store.setPageDirty((page + i) * this.pageSize, this.pageSize);
+    for (let page = Math.floor(position / this.pageSize), i = 0; i < words.length; i++)
+      this.store.setPageDirty((page + i) * this.pageSize, this.pageSize);
     await this.store.writePages(position, pieces(bytes, pieceBytes));
   }
 
@@ -97,7 +98,11 @@ export class StoreSubject {
     const from = position - (position % block);
     const length = Math.ceil((position + expected.length - from) / block) * block;
     const got = await this.get(from, length);
-    same(got.subarray(position - from, position - from + expected.length), expected, `${message} (from byte ${position})`);
+    same(
+      got.subarray(position - from, position - from + expected.length),
+      expected,
+      `${message} (from byte ${position})`,
+    );
   }
 
   async zeros(position: number, length: number, message: string): Promise<void> {
@@ -127,7 +132,8 @@ export class StoreSubject {
 /** Views of at most `pieceBytes`, in order. */
 export function pieces(bytes: Uint8Array, pieceBytes: number): Uint8Array[] {
   const views: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += pieceBytes) views.push(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length)));
+  for (let at = 0; at < bytes.length; at += pieceBytes)
+    views.push(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length)));
   return views;
 }
 

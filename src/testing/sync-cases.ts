@@ -61,7 +61,8 @@ export const syncCases: readonly StoreCase[] = [
     async run(s) {
       const bytes = await s.putPattern(0, 64 * KiB);
       await s.store.sync({ data: true });
-      for (let position = 0; position < 64 * KiB; position += s.pageSize) strictEqual(typeof s.store.releasePage(position, s.pageSize), "boolean");
+      for (let position = 0; position < 64 * KiB; position += s.pageSize)
+        strictEqual(typeof s.store.releasePage(position, s.pageSize), "boolean");
       s.store.invalidatePages(0, Infinity);
       await s.holds(0, bytes, "after release and invalidation");
     },
@@ -74,14 +75,20 @@ export const syncCases: readonly StoreCase[] = [
       const { store, pageSize } = s;
       const words = s.words(5000, 130_000);
       store.pageMkwriteSync?.({ position: 5000, length: 130_000, pageSize, blocks: words });
-      deepStrictEqual(words.map((word) => word & 0x55555555), expectedWords(5000, 130_000, pageSize, blockBits.granted));
+      deepStrictEqual(
+        words.map((word) => word & 0x55555555),
+        expectedWords(5000, 130_000, pageSize, blockBits.granted),
+      );
       const bytes = patternBytes(alignedBytes(32 * block), block, 7);
       store.writePagesSync?.(block, pieces(bytes, pageSize));
       await s.holds(block, bytes, "written by the sync call");
       const back = alignedBytes(bytes.length + 64 * KiB).fill(0xee);
       store.readPagesSync?.(block, pieces(back, pageSize));
       same(back.subarray(0, bytes.length), bytes, "read by the sync call");
-      ok(back.subarray(bytes.length).every((byte) => byte === 0), "a hole read by the sync call");
+      ok(
+        back.subarray(bytes.length).every((byte) => byte === 0),
+        "a hole read by the sync call",
+      );
       store.syncSync?.({ data: true });
       store.syncSync?.({ data: false });
       await s.reopen();
@@ -93,8 +100,9 @@ export const syncCases: readonly StoreCase[] = [
     size: 0,
     async run(s) {
       const { store } = s;
-      const calls = [store.readPagesSync, store.pageMkwriteSync, store.writePagesSync, store.syncSync];
-      ok(calls.every((call) => (call !== undefined) === store.capabilities.syncCalls));
+      const names = ["readPagesSync", "pageMkwriteSync", "writePagesSync", "syncSync"] as const;
+      for (const name of names)
+        strictEqual(typeof store[name], store.capabilities.syncCalls ? "function" : "undefined", name);
     },
   },
   {
@@ -104,8 +112,13 @@ export const syncCases: readonly StoreCase[] = [
     needs: [needs.syncCalls, needs.reservations, needs.capacity],
     async run(s) {
       const words = s.words(0, 4 * MiB);
-      await failsWith("ENOSPC", () => s.store.pageMkwriteSync?.({ position: 0, length: 4 * MiB, pageSize: s.pageSize, blocks: words }));
-      ok(words.every((word) => word === 0), "words unchanged");
+      await failsWith("ENOSPC", () =>
+        s.store.pageMkwriteSync?.({ position: 0, length: 4 * MiB, pageSize: s.pageSize, blocks: words }),
+      );
+      ok(
+        words.every((word) => word === 0),
+        "words unchanged",
+      );
       await s.grant(0, 512 * KiB);
     },
   },
@@ -117,7 +130,11 @@ export const syncCases: readonly StoreCase[] = [
       const memory = alignedBytes(192 * KiB).fill(0x11);
       await s.store.readPages(64 * KiB, [memory.subarray(64 * KiB, 64 * KiB + block)]);
       same(memory.subarray(64 * KiB, 64 * KiB + block), bytes.subarray(64 * KiB, 64 * KiB + block), "the block");
-      ok(memory.subarray(0, 64 * KiB).every((byte) => byte === 0x11) && memory.subarray(64 * KiB + block).every((byte) => byte === 0x11), "no byte beside it");
+      ok(
+        memory.subarray(0, 64 * KiB).every((byte) => byte === 0x11) &&
+          memory.subarray(64 * KiB + block).every((byte) => byte === 0x11),
+        "no byte beside it",
+      );
     },
   },
   {

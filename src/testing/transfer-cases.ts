@@ -71,7 +71,11 @@ export const transferCases: readonly StoreCase[] = [
       }
       const untouched = memory.filter((byte) => byte === 0x5a).length;
       const inside = views.flatMap((view) => [...view]).filter((byte) => byte === 0x5a).length;
-      strictEqual(untouched - inside, memory.length - lengths.reduce((a, b) => a + b), "no byte outside the buffers changed");
+      strictEqual(
+        untouched - inside,
+        memory.length - lengths.reduce((a, b) => a + b),
+        "no byte outside the buffers changed",
+      );
     },
   },
   {

@@ -2,8 +2,8 @@
  * Makes written pages durable: the store's sync, one at a time for a file, shared by all who wait for it.
  *
  * Rule 7: a page that was written is *unstable* until a store sync that began after the write has succeeded. The epoch bit
- * flips before the sync, so that completions in the meantime belong to the next one. If the sync fails, the pages of its
- * epoch are dirty again, with their grants; under "kernel" durability they are gone from our hands, and that is told.
+ * flips before the sync, so that completions in the meantime belong to the next one. If the sync fails, all
+ * pages that were written since the last good one are dirty again, with their grants; under "kernel" durability they are gone from our hands, and that is told.
  *
  * Invariant: when no sync of a file runs, the unstable list of the epoch that is not current is empty.
  */
@@ -91,7 +91,8 @@ export class StoreSync {
       });
       this.#frames.shared.add(layout.MAPPINGS + space.id * layout.MAPPING_BYTES + layout.MAPPING_ERRSEQ, 1);
     }
-    this.#drain(() => this.#frames.words.redirtyNext(space.id, epoch));
+    // Both epochs: what the store took while the sync was failing may be lost with the rest.
+    for (const which of [epoch, epoch ^ 1]) this.#drain(() => this.#frames.words.redirtyNext(space.id, which));
   }
 
   /** Calls a step until it says that there is no more; bounded by the frames there are. */

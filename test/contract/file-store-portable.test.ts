@@ -7,7 +7,13 @@ import { fileOpener } from "./file-store-subject.js";
 process.env["PINFOLD_NO_KOFFI"] = "1";
 process.removeAllListeners("warning"); // PINFOLD_NO_LOCK at each open; test/stores/file checks it
 
-const options = { usedSlackBytes: 8192, cancelGivesBack: false, reservesPastEnd: false, allocates: false, seeds: [1, 2] };
+const options = {
+  usedSlackBytes: 8192,
+  cancelGivesBack: false,
+  reservesPastEnd: false,
+  allocates: false,
+  seeds: [1, 2],
+};
 storeContract({ name: "file without koffi", open: fileOpener(), ...options });
 storeContract({ name: "file without koffi, pages of 64 KiB", open: fileOpener(), pageSize: 65_536, ...options });
 storeContract({ name: "file without koffi, direct", open: fileOpener({ direct: true }), randomSteps: 150, ...options });

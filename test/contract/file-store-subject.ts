@@ -9,7 +9,10 @@ import type { FileStoreOptions } from "../../src/stores/file/open.js";
 import type { StoreOpenRequest, StoreUnderTest } from "../../src/testing/index.js";
 
 /** An `open` for storeContract: a fresh directory each time, under `parent`. */
-export function fileOpener(options: FileStoreOptions = {}, parent = tmpdir()): (request: StoreOpenRequest) => Promise<StoreUnderTest> {
+export function fileOpener(
+  options: FileStoreOptions = {},
+  parent = tmpdir(),
+): (request: StoreOpenRequest) => Promise<StoreUnderTest> {
   return async (request) => {
     const directory = await mkdtemp(join(parent, "pinfold-contract-"));
     const path = join(directory, "file");

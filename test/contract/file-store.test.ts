@@ -9,5 +9,18 @@ const usedSlackBytes = 8192;
 
 storeContract({ name: "file", open: fileOpener(), usedSlackBytes, seeds: [1, 2, 3, 4] });
 storeContract({ name: "file, pages of 64 KiB", open: fileOpener(), usedSlackBytes, pageSize: 65_536, seeds: [1, 2] });
-storeContract({ name: "file, direct", open: fileOpener({ direct: true }), usedSlackBytes, randomSteps: 150, seeds: [1, 2] });
-storeContract({ name: "file, direct, pages of 64 KiB", open: fileOpener({ direct: true }), usedSlackBytes, pageSize: 65_536, randomSteps: 150, seeds: [1, 2] });
+storeContract({
+  name: "file, direct",
+  open: fileOpener({ direct: true }),
+  usedSlackBytes,
+  randomSteps: 150,
+  seeds: [1, 2],
+});
+storeContract({
+  name: "file, direct, pages of 64 KiB",
+  open: fileOpener({ direct: true }),
+  usedSlackBytes,
+  pageSize: 65_536,
+  randomSteps: 150,
+  seeds: [1, 2],
+});

@@ -65,4 +65,11 @@ export async function detectPolicy(path: string): Promise<Policy> {
 }
 
 /** For block devices. */
-export const devicePolicy: Policy = { fileSystem: "block device", reserves: "data", fallocates: false, extents: "fiemap", punchesHoles: false, shares: false };
+export const devicePolicy: Policy = {
+  fileSystem: "block device",
+  reserves: "data",
+  fallocates: false,
+  extents: "fiemap",
+  punchesHoles: false,
+  shares: false,
+};

@@ -42,7 +42,15 @@ const nothing: readonly Piece[] = [];
 const headWords = 8;
 const extentWords = 14;
 const extentsMax = 64;
-const flag = { last: 0x1, unknown: 0x2, delayed: 0x4, notAligned: 0x100, inline: 0x200, tail: 0x400, shared: 0x2000 } as const;
+const flag = {
+  last: 0x1,
+  unknown: 0x2,
+  delayed: 0x4,
+  notAligned: 0x100,
+  inline: 0x200,
+  tail: 0x400,
+  shared: 0x2000,
+} as const;
 const request = new Uint32Array(headWords + extentsMax * extentWords);
 const requestBytes = new Uint8Array(request.buffer);
 const word32 = 2 ** 32;
@@ -62,7 +70,7 @@ function askExtents(libc: Libc, fd: number, from: number, to: number): number {
   request[6] = extentsMax;
   request[7] = 0;
   const failed = libc.fiemap(fd, requestBytes);
-  return failed === 0 ? (request[5] as number) : -failed;
+  return failed === 0 ? (request[5] ?? 0) : -failed;
 }
 
 /** Pieces of [from, to) without an extent: whole blocks are holes, blocks cut by an edge are in part mapped. */

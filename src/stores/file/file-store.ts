@@ -4,32 +4,30 @@
  * Reads and writes are node:fs's on the caller's own buffers; reservations are fallocate's (reserve.ts), or zeros written
  * into holes where that cannot be called (portable.ts); what is promised depends on the file system (detect.ts).
  *
- * Errors of write-back in the kernel are reported to a descriptor once. So only `sync` calls fsync on the main descriptor.
  * What punch and truncate zero inside a block lies in the kernel's cache alone, where a failed write-back drops it and no
- * cache of ours could write it again: they make it durable at once, through a description of their own (`settle`), so that
- * no error meant for `sync` is used up and nothing has to be remembered between calls.
+ * cache of ours could write it again: they make it durable at once (durability.ts), so that nothing has to be remembered.
  *
- * Invariants: what is remembered in this object is the open file's facts, and one bit that makes the sync after a failed
- * one a full fsync; another thread can use the same descriptors through share() and attach(). A failed sync is never
- * retried here: the cache writes its unstable pages again first.
+ * Invariants: this object holds the open file's facts and nothing of a page; another thread can use the same descriptors
+ * through share() and attach(). A failed sync is never retried here: the cache writes its unstable pages again first.
  *
  * See also: README.md, open.ts, transfer.ts.
  */
-import { close, fdatasync, fdatasyncSync, fstat, fstatSync, fsync, fsyncSync, ftruncate, ftruncateSync, open, type Stats } from "node:fs";
+import { fstat, fstatSync, ftruncate, ftruncateSync, type Stats } from "node:fs";
 import { promisify } from "node:util";
 import { assert, AssertionError } from "../../base/assert.js";
 import { PinfoldError, toPinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import { verifyMkwriteRequest } from "../../store/block-words.js";
 import type { MkwriteRequest, Store, StoreCapabilities, SyncRequest } from "../../store/contract.js";
+import { Durability } from "./durability.js";
 import { lookAtData, lookAtExtents } from "./extents.js";
 import { errno, falloc, loadLibc, systemError, type Libc } from "./libc.js";
-import { closeDescriptor, descriptorPath, openFile, type FileStoreOptions, type OpenFile } from "./open.js";
+import { closeDescriptor, openFile, type FileStoreOptions, type OpenFile } from "./open.js";
 import { PortableReserve } from "./portable.js";
 import { FallocateReserve, grantAll, isUnsupported, type Reserve } from "./reserve.js";
-import { readAll, readAllSync, writeAll, writeAllSync, writeZeros, type Descriptors } from "./transfer.js";
+import { readAll, readAllSync, writeZeros, type Descriptors } from "./transfer.js";
 
-const later = { close: promisify(close), fdatasync: promisify(fdatasync), fsync: promisify(fsync), ftruncate: promisify(ftruncate), open: promisify(open) };
+const ftruncateLater = promisify(ftruncate);
 
 /** What another thread needs to use the same open file: plain data. */
 export type FileStoreShare = OpenFile & { readonly kind: "pinfold-file-store"; readonly native: boolean };
@@ -43,7 +41,7 @@ export class FileStore implements Store {
   readonly #files: Descriptors;
   readonly #libc: Libc | null;
   readonly #reserve: Reserve;
-  #syncFailed = false;
+  readonly #durability: Durability;
   #closed = false;
 
   private constructor(file: OpenFile, libc: Libc | null) {
@@ -51,6 +49,7 @@ export class FileStore implements Store {
     this.#libc = libc;
     this.#files = { main: file.main, buffered: file.buffered, fixedSize: file.device ? file.sizeBytes : undefined };
     this.#reserve = reserveFor(file, this.#files, libc);
+    this.#durability = new Durability(file, this.#files, libc);
     this.key = file.key;
     this.name = file.path;
     this.sizeBytes = file.sizeBytes;
@@ -80,7 +79,8 @@ export class FileStore implements Store {
   /** The same open file in another thread of the process; nothing is opened or locked again. */
   static attach(share: FileStoreShare): FileStore {
     const libc = share.native ? loadLibc() : null;
-    if (share.native && libc === null) throw new PinfoldError("ENOTSUP", `attach '${share.path}': koffi loads in one thread and not in the other`);
+    if (share.native && libc === null)
+      throw new PinfoldError("ENOTSUP", `attach '${share.path}': koffi loads in one thread and not in the other`);
     return new FileStore(share, libc);
   }
 
@@ -152,7 +152,7 @@ export class FileStore implements Store {
   async writePages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
     this.#writable("write");
     try {
-      await writeAll(this.#files, position, buffers);
+      await this.#durability.write(position, buffers);
     } catch (error) {
       throw this.#wrap(error, "write", position);
     }
@@ -161,7 +161,7 @@ export class FileStore implements Store {
   writePagesSync(position: number, buffers: readonly Uint8Array[]): void {
     this.#writable("write");
     try {
-      writeAllSync(this.#files, position, buffers);
+      this.#durability.writeSync(position, buffers);
     } catch (error) {
       throw this.#wrap(error, "write", position);
     }
@@ -171,11 +171,8 @@ export class FileStore implements Store {
     this.#open("sync");
     if (this.capabilities.readOnly) return;
     try {
-      if (request.data && !this.#syncFailed) await later.fdatasync(this.#files.main);
-      else await later.fsync(this.#files.main);
-      this.#syncFailed = false;
+      await this.#durability.sync(request);
     } catch (error) {
-      this.#syncFailed = true;
       throw this.#wrap(error, "sync");
     }
   }
@@ -184,11 +181,8 @@ export class FileStore implements Store {
     this.#open("sync");
     if (this.capabilities.readOnly) return;
     try {
-      if (request.data && !this.#syncFailed) fdatasyncSync(this.#files.main);
-      else fsyncSync(this.#files.main);
-      this.#syncFailed = false;
+      this.#durability.syncSync(request);
     } catch (error) {
-      this.#syncFailed = true;
       throw this.#wrap(error, "sync");
     }
   }
@@ -218,14 +212,15 @@ export class FileStore implements Store {
     assert(Number.isSafeInteger(size) && size >= 0, "truncate: a size is a byte count");
     try {
       if (this.#file.device) {
-        if (size < this.#file.sizeBytes) throw new PinfoldError("ENOTSUP", "a block device cannot be cut", { operation: "truncate" });
+        if (size < this.#file.sizeBytes)
+          throw new PinfoldError("ENOTSUP", "a block device cannot be cut", { operation: "truncate" });
         this.#refuseGrowth(size);
         return;
       }
       const before = fstatSync(this.#files.main).size;
       // Also when the size stays: the kernel then frees what is reserved past the end.
-      await later.ftruncate(this.#files.main, size);
-      if (size < before && size % limits.blockSize !== 0) await this.#settle();
+      await ftruncateLater(this.#files.main, size);
+      if (size < before && size % limits.blockSize !== 0) await this.#durability.settle();
     } catch (error) {
       throw this.#wrap(error, "truncate", size);
     }
@@ -235,11 +230,15 @@ export class FileStore implements Store {
     this.#writable("punch");
     assert(position >= 0 && length > 0, "punch: a range of bytes");
     try {
-      const failed = this.#libc === null ? errno.EOPNOTSUPP : await this.#libc.fallocateLater(this.#files.main, falloc.punchHole | falloc.keepSize, position, length);
+      const failed =
+        this.#libc === null
+          ? errno.EOPNOTSUPP
+          : await this.#libc.fallocateLater(this.#files.main, falloc.punchHole | falloc.keepSize, position, length);
       const zero = isUnsupported(failed) || (this.#file.device && failed === errno.EINVAL);
       if (zero) await this.#zero(position, length);
       else if (failed !== 0) throw systemError(failed, "fallocate");
-      if (zero || position % limits.blockSize !== 0 || (position + length) % limits.blockSize !== 0) await this.#settle();
+      if (zero || position % limits.blockSize !== 0 || (position + length) % limits.blockSize !== 0)
+        await this.#durability.settle();
     } catch (error) {
       throw this.#wrap(error, "punch", position);
     }
@@ -249,7 +248,11 @@ export class FileStore implements Store {
     this.#writable("allocate");
     assert(position >= 0 && length > 0, "allocate: a range of bytes");
     if (this.capabilities.reserves === "none" || (this.#libc === null && !this.#file.device)) {
-      throw new PinfoldError("ENOTSUP", `allocate '${this.name}': ${this.#libc === null ? "koffi did not load" : `${this.fileSystem} does not keep space for later writes`}`, { operation: "allocate" });
+      throw new PinfoldError(
+        "ENOTSUP",
+        `allocate '${this.name}': ${this.#libc === null ? "koffi did not load" : `${this.fileSystem} does not keep space for later writes`}`,
+        { operation: "allocate" },
+      );
     }
     try {
       if (this.#file.device) this.#refuseGrowth(position + length);
@@ -284,14 +287,16 @@ export class FileStore implements Store {
 
   #writable(operation: string): void {
     this.#open(operation);
-    if (this.#file.readOnly) throw new PinfoldError("EROFS", `${operation}: '${this.name}' is open read-only`, { operation });
+    if (this.#file.readOnly)
+      throw new PinfoldError("EROFS", `${operation}: '${this.name}' is open read-only`, { operation });
   }
 
   #verifyMkwrite(request: MkwriteRequest): void {
     this.#writable("mkwrite");
     verifyMkwriteRequest(request);
     const end = request.position + request.length;
-    if (end > limits.fileBytesMax) throw new PinfoldError("EFBIG", `mkwrite '${this.name}': byte ${end}`, { operation: "mkwrite" });
+    if (end > limits.fileBytesMax)
+      throw new PinfoldError("EFBIG", `mkwrite '${this.name}': byte ${end}`, { operation: "mkwrite" });
     if (this.#file.device) this.#refuseGrowth(end);
   }
 
@@ -314,16 +319,6 @@ export class FileStore implements Store {
     await writeZeros(this.#files, position, Math.min(position + length, size));
   }
 
-  /** Makes durable what was changed inside blocks, without using up an error that `sync` has to report. */
-  async #settle(): Promise<void> {
-    const fd = await later.open(descriptorPath(this.#files.buffered, this.#file.path), "r+");
-    try {
-      await later.fdatasync(fd);
-    } finally {
-      await later.close(fd);
-    }
-  }
-
   #wrap(error: unknown, operation: string, position?: number): Error {
     if (error instanceof AssertionError) return error;
     return toPinfoldError(error, `${operation} '${this.name}'${position === undefined ? "" : ` at ${position}`}`);
@@ -336,5 +331,10 @@ function reserveFor(file: OpenFile, files: Descriptors, libc: Libc | null): Rese
   const { policy } = file;
   if (policy.reserves === "none" && !(policy.fallocates && libc !== null)) return grantAll;
   if (libc === null) return portable;
-  return new FallocateReserve(libc, file.main, policy.extents === "fiemap" ? lookAtExtents(libc) : lookAtData(libc), portable);
+  return new FallocateReserve(
+    libc,
+    file.main,
+    policy.extents === "fiemap" ? lookAtExtents(libc) : lookAtData(libc),
+    portable,
+  );
 }

@@ -33,6 +33,8 @@ export interface Libc {
   fallocateLater(fd: number, mode: number, offset: number, length: number): Promise<number>;
   /** ioctl FS_IOC_FIEMAP on a prepared structure. */
   fiemap(fd: number, request: Uint8Array): number;
+  /** Drops clean pages of the range from the kernel's cache (posix_fadvise DONTNEED); length 0: to the end. */
+  dropCached(fd: number, offset: number, length: number): number;
   /** The position, or minus the errno. Moves the descriptor's offset, which nothing here uses. */
   lseek(fd: number, offset: number, whence: number): number;
 }
@@ -48,6 +50,7 @@ interface Koffi {
 
 const fiemapRequest = 0xc020660b;
 const closeOnExec = 0o2000000;
+const adviceDontNeed = 4;
 const lockExclusive = 2;
 const lockShared = 1;
 const lockNonBlocking = 4;
@@ -94,6 +97,7 @@ function bind(koffi: Koffi, library: { func(declaration: string): Call }): Libc 
   const flock = library.func("int flock(int fd, int operation)");
   const fallocate = library.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
   const ioctl = library.func("int ioctl(int fd, uint64_t request, void *argument)");
+  const fadvise = library.func("int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)");
   const lseek = library.func("int64_t lseek(int fd, int64_t offset, int whence)");
   const result = (value: unknown): number => (value === 0 ? 0 : koffi.errno());
 
@@ -109,10 +113,10 @@ function bind(koffi: Koffi, library: { func(declaration: string): Call }): Libc 
     fallocate: (fd, mode, offset, length) => result(fallocate(fd, mode, offset, length)),
     fallocateLater: (fd, mode, offset, length) =>
       new Promise((resolve, reject) => {
-        const settle = (error: unknown, value: unknown): void => {
+        const settle = (error: Error | null, value: unknown): void => {
           const number = result(value);
-          if (error) reject(error as Error);
-          else resolve(number);
+          if (error === null) resolve(number);
+          else reject(error);
         };
         try {
           fallocate.async(fd, mode, offset, length, settle);
@@ -121,6 +125,8 @@ function bind(koffi: Koffi, library: { func(declaration: string): Call }): Libc 
         }
       }),
     fiemap: (fd, request) => result(ioctl(fd, fiemapRequest, request)),
+    // The one call that returns its errno.
+    dropCached: (fd, offset, length) => fadvise(fd, offset, length, adviceDontNeed) as number,
     lseek(fd, offset, whence) {
       const at = lseek(fd, offset, whence);
       return typeof at === "number" && at >= 0 ? at : -koffi.errno();

@@ -41,6 +41,8 @@ export interface OpenFile {
   readonly readOnly: boolean;
   readonly device: boolean;
   readonly policy: Policy;
+  /** Shared by all threads that use the file: failed syncs so far, and how many of them a later sync has made good. */
+  readonly failures: SharedArrayBuffer;
 }
 
 /** The path of an open descriptor, to open its file once more. */
@@ -59,7 +61,11 @@ export async function openFile(path: string, options: FileStoreOptions): Promise
     const sizeBytes = giveSize(fd, file, path, options);
     let buffered = fd;
     if (options.direct === true) {
-      buffered = openDescriptor(libc, descriptorPath(fd, path), options.readOnly === true ? openFlags.readOnly : openFlags.readWrite);
+      buffered = openDescriptor(
+        libc,
+        descriptorPath(fd, path),
+        options.readOnly === true ? openFlags.readOnly : openFlags.readWrite,
+      );
       opened.push(buffered);
     }
     if (created) await syncDirectory(path);
@@ -82,11 +88,16 @@ export function closeDescriptor(libc: Libc | null, fd: number): void {
 
 function checkOptions(path: string, options: FileStoreOptions): void {
   const { sizeBytes } = options;
-  if (path === "" || path.includes("\0")) throw new PinfoldError("EINVAL", "open: the path is empty or has a zero byte", { operation: "open" });
-  if (options.readOnly === true && options.create === true) throw new PinfoldError("EINVAL", `open '${path}': create and readOnly exclude each other`, { operation: "open" });
-  if (sizeBytes !== undefined && (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0)) throw new PinfoldError("EINVAL", `open '${path}': sizeBytes ${sizeBytes} is no size`, { operation: "open" });
-  if (sizeBytes !== undefined && sizeBytes > limits.fileBytesMax) throw new PinfoldError("EFBIG", `open '${path}': ${sizeBytes} bytes`, { operation: "open" });
-  if (options.direct === true && openFlags.direct === 0) throw new PinfoldError("ENOTSUP", `open '${path}': this system has no O_DIRECT`, { operation: "open" });
+  if (path === "" || path.includes("\0"))
+    throw new PinfoldError("EINVAL", "open: the path is empty or has a zero byte", { operation: "open" });
+  if (options.readOnly === true && options.create === true)
+    throw new PinfoldError("EINVAL", `open '${path}': create and readOnly exclude each other`, { operation: "open" });
+  if (sizeBytes !== undefined && (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0))
+    throw new PinfoldError("EINVAL", `open '${path}': sizeBytes ${sizeBytes} is no size`, { operation: "open" });
+  if (sizeBytes !== undefined && sizeBytes > limits.fileBytesMax)
+    throw new PinfoldError("EFBIG", `open '${path}': ${sizeBytes} bytes`, { operation: "open" });
+  if (options.direct === true && openFlags.direct === 0)
+    throw new PinfoldError("ENOTSUP", `open '${path}': this system has no O_DIRECT`, { operation: "open" });
 }
 
 function openDescriptor(libc: Libc | null, path: string, flags: number): number {
@@ -95,7 +106,9 @@ function openDescriptor(libc: Libc | null, path: string, flags: number): number 
 
 /** Tells a new file from one that was there: only a new one may be removed again. */
 function openOrCreate(libc: Libc | null, path: string, options: FileStoreOptions): { fd: number; created: boolean } {
-  const flags = (options.readOnly === true ? openFlags.readOnly : openFlags.readWrite) | (options.direct === true ? openFlags.direct : 0);
+  const flags =
+    (options.readOnly === true ? openFlags.readOnly : openFlags.readWrite) |
+    (options.direct === true ? openFlags.direct : 0);
   try {
     if (options.create === true) {
       try {
@@ -107,7 +120,11 @@ function openOrCreate(libc: Libc | null, path: string, options: FileStoreOptions
     return { fd: openDescriptor(libc, path, flags), created: false };
   } catch (error) {
     if (options.direct === true && (error as { code?: unknown }).code === "EINVAL") {
-      throw new PinfoldError("EINVAL", `open '${path}': the file system refuses direct access (O_DIRECT); open it without \`direct\``, { cause: error, operation: "open" });
+      throw new PinfoldError(
+        "EINVAL",
+        `open '${path}': the file system refuses direct access (O_DIRECT); open it without \`direct\``,
+        { cause: error, operation: "open" },
+      );
     }
     throw error;
   }
@@ -115,28 +132,47 @@ function openOrCreate(libc: Libc | null, path: string, options: FileStoreOptions
 
 async function examine(libc: Libc | null, path: string, fd: number, options: FileStoreOptions): Promise<OpenFile> {
   const stat = fstatSync(fd, { bigint: true });
-  const common = { path, main: fd, buffered: fd, readOnly: options.readOnly ?? false };
+  const common = {
+    path,
+    main: fd,
+    buffered: fd,
+    readOnly: options.readOnly ?? false,
+    failures: new SharedArrayBuffer(8),
+  };
   if (stat.isDirectory()) throw new PinfoldError("EISDIR", `open '${path}': is a directory`, { operation: "open" });
   if (stat.isBlockDevice()) {
-    if (libc === null) throw new PinfoldError("ENOTSUP", `open '${path}': a block device needs koffi, which did not load`, { operation: "open" });
+    if (libc === null)
+      throw new PinfoldError("ENOTSUP", `open '${path}': a block device needs koffi, which did not load`, {
+        operation: "open",
+      });
     const sizeBytes = libc.lseek(fd, 0, seek.end);
     if (sizeBytes < 0) throw systemError(-sizeBytes, "lseek", path);
     return { ...common, key: `device:${stat.rdev}`, sizeBytes, device: true, policy: devicePolicy };
   }
-  if (!stat.isFile()) throw new PinfoldError("EINVAL", `open '${path}': neither a regular file nor a block device`, { operation: "open" });
-  if (stat.size > BigInt(limits.fileBytesMax)) throw new PinfoldError("EFBIG", `open '${path}': ${stat.size} bytes`, { operation: "open" });
+  if (!stat.isFile())
+    throw new PinfoldError("EINVAL", `open '${path}': neither a regular file nor a block device`, {
+      operation: "open",
+    });
+  if (stat.size > BigInt(limits.fileBytesMax))
+    throw new PinfoldError("EFBIG", `open '${path}': ${stat.size} bytes`, { operation: "open" });
   const policy = await detectPolicy(descriptorPath(fd, path));
   return { ...common, key: `file:${stat.dev}:${stat.ino}`, sizeBytes: Number(stat.size), device: false, policy };
 }
 
 function takeLock(libc: Libc | null, fd: number, path: string, shared: boolean): void {
   if (libc === null) {
-    process.emitWarning(`'${path}' is open without a lock, because koffi did not load: nothing keeps another process from writing to it`, { code: "PINFOLD_NO_LOCK" });
+    process.emitWarning(
+      `'${path}' is open without a lock, because koffi did not load: nothing keeps another process from writing to it`,
+      { code: "PINFOLD_NO_LOCK" },
+    );
     return;
   }
   const failed = libc.lock(fd, !shared);
   if (failed === 0) return;
-  if (failed === errno.EAGAIN) throw new PinfoldError("EBUSY", `open '${path}': another process, or another open of this one, has it locked`, { operation: "open" });
+  if (failed === errno.EAGAIN)
+    throw new PinfoldError("EBUSY", `open '${path}': another process, or another open of this one, has it locked`, {
+      operation: "open",
+    });
   if (failed !== errno.ENOSYS && failed !== errno.EOPNOTSUPP) throw systemError(failed, "flock", path);
   process.emitWarning(`'${path}' is open without a lock: its file system has none`, { code: "PINFOLD_NO_LOCK" });
 }
@@ -147,7 +183,11 @@ function giveSize(fd: number, file: OpenFile, path: string, options: FileStoreOp
   const present = file.device ? file.sizeBytes : fstatSync(fd).size;
   if (sizeBytes === undefined || sizeBytes === present) return present;
   if (present > 0 || file.readOnly || file.device) {
-    throw new PinfoldError("EINVAL", `open '${path}': it has ${present} bytes, not ${sizeBytes}; leave sizeBytes out, and change the size with truncate`, { operation: "open" });
+    throw new PinfoldError(
+      "EINVAL",
+      `open '${path}': it has ${present} bytes, not ${sizeBytes}; leave sizeBytes out, and change the size with truncate`,
+      { operation: "open" },
+    );
   }
   ftruncateSync(fd, sizeBytes);
   return sizeBytes;

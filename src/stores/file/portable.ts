@@ -54,7 +54,8 @@ export class PortableReserve implements Reserve {
       const position = block * blockSize;
       const bytes = new Uint8Array(Math.min((end - block) * blockSize, batchBlocks * blockSize, size - position));
       await readAll(this.#files, position, [bytes]);
-      for (const range of shared ? [bytes] : zeroRanges(bytes)) await writeAll(this.#files, position + range.byteOffset, [range]);
+      for (const range of shared ? [bytes] : zeroRanges(bytes))
+        await writeAll(this.#files, position + range.byteOffset, [range]);
     }
   }
 
@@ -64,7 +65,8 @@ export class PortableReserve implements Reserve {
       const position = block * blockSize;
       const bytes = new Uint8Array(Math.min((end - block) * blockSize, batchBlocks * blockSize, size - position));
       readAllSync(this.#files, position, [bytes]);
-      for (const range of shared ? [bytes] : zeroRanges(bytes)) writeAllSync(this.#files, position + range.byteOffset, [range]);
+      for (const range of shared ? [bytes] : zeroRanges(bytes))
+        writeAllSync(this.#files, position + range.byteOffset, [range]);
     }
   }
 

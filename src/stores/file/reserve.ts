@@ -70,7 +70,12 @@ export class FallocateReserve implements Reserve {
         done++;
         let failed: number = errno.EINTR;
         for (let tries = 0; failed === errno.EINTR && tries <= limits.transientRetriesMax; tries++) {
-          failed = this.#libc.fallocate(this.#fd, modeOf(piece), piece.first * blockSize, (piece.end - piece.first) * blockSize);
+          failed = this.#libc.fallocate(
+            this.#fd,
+            modeOf(piece),
+            piece.first * blockSize,
+            (piece.end - piece.first) * blockSize,
+          );
         }
         if (isUnsupported(failed)) this.#portable.fillSync(piece.first, piece.end, piece.kind === "shared");
         else if (failed !== 0) throw systemError(failed, "fallocate");
@@ -115,7 +120,12 @@ export class FallocateReserve implements Reserve {
         done++;
         let failed: number = errno.EINTR;
         for (let tries = 0; failed === errno.EINTR && tries <= limits.transientRetriesMax; tries++) {
-          failed = await this.#libc.fallocateLater(this.#fd, modeOf(piece), piece.first * blockSize, (piece.end - piece.first) * blockSize);
+          failed = await this.#libc.fallocateLater(
+            this.#fd,
+            modeOf(piece),
+            piece.first * blockSize,
+            (piece.end - piece.first) * blockSize,
+          );
         }
         if (isUnsupported(failed)) await this.#portable.fill(piece.first, piece.end, piece.kind === "shared");
         else if (failed !== 0) throw systemError(failed, "fallocate");

@@ -90,7 +90,8 @@ class Run {
 
   /** Counts a call that moved nothing. */
   stall(operation: string): void {
-    if (++this.#retries > limits.transientRetriesMax) throw new PinfoldError("EIO", `${operation}: no progress at byte ${this.position}`, { operation });
+    if (++this.#retries > limits.transientRetriesMax)
+      throw new PinfoldError("EIO", `${operation}: no progress at byte ${this.position}`, { operation });
   }
 }
 
@@ -138,7 +139,10 @@ export function readAllSync(files: Descriptors, position: number, buffers: reado
     try {
       const views = run.next(bytes);
       const [only] = views;
-      const count = views.length === 1 && only !== undefined ? readSync(fd, only, 0, only.length, run.position) : readvSync(fd, views, run.position);
+      const count =
+        views.length === 1 && only !== undefined
+          ? readSync(fd, only, 0, only.length, run.position)
+          : readvSync(fd, views, run.position);
       took(files, run, count);
     } catch (error) {
       run.retry(error);
@@ -167,7 +171,10 @@ export function writeAllSync(files: Descriptors, position: number, buffers: read
     try {
       const views = run.next(bytes);
       const [only] = views;
-      const count = views.length === 1 && only !== undefined ? writeSync(fd, only, 0, only.length, run.position) : writevSync(fd, views, run.position);
+      const count =
+        views.length === 1 && only !== undefined
+          ? writeSync(fd, only, 0, only.length, run.position)
+          : writevSync(fd, views, run.position);
       if (count > 0) run.advance(count);
       else run.stall("write");
     } catch (error) {

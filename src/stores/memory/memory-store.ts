@@ -15,7 +15,13 @@ import { assert } from "../../base/assert.js";
 import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import { addBlockBits, endBlock, firstBlock, forEachReserved, verifyMkwriteRequest } from "../../store/block-words.js";
-import { blockBits, type MkwriteRequest, type Store, type StoreCapabilities, type SyncRequest } from "../../store/contract.js";
+import {
+  blockBits,
+  type MkwriteRequest,
+  type Store,
+  type StoreCapabilities,
+  type SyncRequest,
+} from "../../store/contract.js";
 
 const blockSize = limits.blockSize;
 
@@ -87,7 +93,10 @@ export class MemoryStore implements Store {
   /** The same contents in a new store, as after a restart: what was only reserved is free again. */
   reopen(options: Pick<MemoryStoreOptions, "readOnly" | "strict"> = {}): MemoryStore {
     assert(this.#closed, "reopen: the store was closed first");
-    return new MemoryStore({ key: this.key, name: this.name, sparse: this.#sparse, strict: this.#strict, ...options }, this.#medium);
+    return new MemoryStore(
+      { key: this.key, name: this.name, sparse: this.#sparse, strict: this.#strict, ...options },
+      this.#medium,
+    );
   }
 
   usage(): MemoryStoreUsage {
@@ -129,7 +138,8 @@ export class MemoryStore implements Store {
   pageMkwriteSync(request: MkwriteRequest): void {
     this.#writable("mkwrite");
     verifyMkwriteRequest(request);
-    if (request.position + request.length > limits.fileBytesMax) throw new PinfoldError("EFBIG", `${this.name}: byte ${request.position}`);
+    if (request.position + request.length > limits.fileBytesMax)
+      throw new PinfoldError("EFBIG", `${this.name}: byte ${request.position}`);
     const first = firstBlock(request.position);
     const end = endBlock(request.position, request.length);
     this.#need(first, end, "mkwrite");
@@ -151,7 +161,10 @@ export class MemoryStore implements Store {
       const bytes = this.#medium.blocks.get(block);
       if (bytes === undefined) return;
       const zero = bytes.every((byte) => byte === 0);
-      assert(zero || !this.#strict, `cancelMkwrite: block ${block} was written since it was reserved; its word must not say reserved`);
+      assert(
+        zero || !this.#strict,
+        `cancelMkwrite: block ${block} was written since it was reserved; its word must not say reserved`,
+      );
       if (zero && this.#sparse) this.#medium.blocks.delete(block);
     });
   }
@@ -177,7 +190,10 @@ export class MemoryStore implements Store {
     const first = firstBlock(position);
     const end = endBlock(position, length);
     for (let block = first; this.#strict && block < end; block++) {
-      assert(!this.#isHole(block), `write: block ${block} of ${this.name} was never granted, or its grant was given back`);
+      assert(
+        !this.#isHole(block),
+        `write: block ${block} of ${this.name} was never granted, or its grant was given back`,
+      );
     }
     this.#need(first, end, "write");
     let at = position;
@@ -255,7 +271,8 @@ export class MemoryStore implements Store {
 
   #writable(operation: string): void {
     this.#open(operation);
-    if (this.capabilities.readOnly) throw new PinfoldError("EROFS", `${operation}: ${this.name} is read-only`, { operation });
+    if (this.capabilities.readOnly)
+      throw new PinfoldError("EROFS", `${operation}: ${this.name} is read-only`, { operation });
   }
 
   #isHole(block: number): boolean {
@@ -268,7 +285,8 @@ export class MemoryStore implements Store {
     const { freeBlocks } = this.usage();
     let holes = 0;
     for (let block = first; block < end && holes <= freeBlocks; block++) if (this.#isHole(block)) holes++;
-    if (holes > freeBlocks) throw new PinfoldError("ENOSPC", `${operation}: ${this.name} has ${freeBlocks} free blocks`, { operation });
+    if (holes > freeBlocks)
+      throw new PinfoldError("ENOSPC", `${operation}: ${this.name} has ${freeBlocks} free blocks`, { operation });
   }
 
   #block(block: number): Uint8Array {
@@ -334,7 +352,9 @@ function newMedium(options: MemoryStoreOptions): Medium {
   const size = options.sizeBytes ?? options.contents?.length ?? 0;
   const capacityBlocks = Math.floor((options.capacityBytes ?? 1024 * 1024 * 1024) / blockSize);
   const taken = options.sparse === false ? size : (options.contents?.length ?? 0);
-  if (!Number.isSafeInteger(size) || size < (options.contents?.length ?? 0)) throw new PinfoldError("EINVAL", `memory store: sizeBytes ${size} is no size, or less than the contents`);
-  if (endBlock(0, taken) > capacityBlocks) throw new PinfoldError("ENOSPC", `memory store: capacity of ${capacityBlocks} blocks is less than the contents`);
+  if (!Number.isSafeInteger(size) || size < (options.contents?.length ?? 0))
+    throw new PinfoldError("EINVAL", `memory store: sizeBytes ${size} is no size, or less than the contents`);
+  if (endBlock(0, taken) > capacityBlocks)
+    throw new PinfoldError("ENOSPC", `memory store: capacity of ${capacityBlocks} blocks is less than the contents`);
   return { blocks: new Map(), kept: new Set(), capacityBlocks, size };
 }

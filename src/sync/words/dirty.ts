@@ -8,7 +8,7 @@
 // * The counts of a mapping and of the header are the numbers of frames with the bit.
 
 import {
-  BUSY, HEADER_DIRTY, HEADER_UNSTABLE, HEADER_WRITEBACK, LIST_DIRTY, LIST_MAIN, LIST_SMALL, LIST_UNSTABLE_0, LOST,
+  BLOCKS_GRANTED, BUSY, HEADER_DIRTY, HEADER_UNSTABLE, HEADER_WRITEBACK, LIST_DIRTY, LIST_MAIN, LIST_SMALL, LIST_UNSTABLE_0, LOST,
   MAPPING_DIRTY, MAPPING_DIRTY_LIST, MAPPING_EPOCH, MAPPING_UNSTABLE, MAPPING_UNSTABLE_LIST_0, MAPPING_WRITEBACK, NONE, OK,
   OUTCOME_FAILED, OUTCOME_UNSTABLE, RECORD_DIRTIED, RECORD_MAPPING, WAKE,
 } from "../layout";
@@ -131,8 +131,8 @@ export function beginWriteback(frame: u32): i32 {
 }
 
 /**
- * Step: a snapshot of a page that stays dirty starts on its way (counted write pins, or flush() by the owner of the
- * exclusive lock). The caller copies the bytes after this. OK, BUSY, LOST. Guard of R25: one write of a page at a time.
+ * Step: a snapshot of a page that stays dirty starts on its way. The caller holds the page lock: shared, where there are
+ * counted write pins, or exclusive (flush() by its owner); else the page could change hands, or frames. The caller copies the bytes after this. OK, BUSY, LOST. Guard of R25: one write of a page at a time.
  */
 export function beginSnapshot(frame: u32): i32 {
   let record: u32 = recordOf(frame);
@@ -177,6 +177,8 @@ export function endWriteback(frame: u32, outcome: i32): i32 {
     return LOST;
   }
   countWriteback(mapping, -1);
+  // What has been written is no longer a reservation that could be given back.
+  if (outcome != OUTCOME_FAILED) atomic.and<u32>(blocksOf(frame), BLOCKS_GRANTED);
   if ((word & DIRTY) == 0) {
     if (outcome == OUTCOME_FAILED) {
       appendLatched(frame, LIST_DIRTY, mapping);

@@ -11,7 +11,7 @@ export {
   find, reserve, release, insert, setUptodate, condemn, freeze, thaw, remove, takeSnapshot, giveSnapshot, nextResident,
 } from "./table";
 export { queueHead, moveTo, setAside, requeue, setHomeMain, ghostRemember, ghostTake } from "./queues";
-export { enqueue, withdraw, firstWaiter, nextWaiter, grant, accept, clearWaiters } from "./waiters";
+export { enqueue, withdraw, dismiss, firstWaiter, nextWaiter, grant, accept, clearWaiters } from "./waiters";
 export {
   lowWord, highWord, linkWord, versionOf, indexOf, mappingIdOf, dirtiedAt, scopeOf, blockWord, ledgerEntry, sizeOf, setSize, takeCredits,
   giveCredits,

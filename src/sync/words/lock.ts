@@ -4,15 +4,17 @@
 // is even exactly while the record is mapped, not exclusive, without counted write pins: a writer makes it odd after it
 // has the word and even again before it lets go. A ledger entry of a thread counts its shared holds and counted pins.
 //
-// A swap that succeeded on a record whose key had changed meanwhile (another page came into the frame) is undone.
+// A swap that succeeded on a record whose key had changed meanwhile (another page came into the frame) is undone; where
+// somebody met that hold and waits, or left the frame to it to put back, the answer is LOST_WAKE: wake and requeue.
 
 import {
   BUSY, DEADLOCK, FULL, GONE, HOLDERS_MAX, IDLE, LOST, LOST_WAKE, OK, READS_MAX, RECORD_NEXT, RECORD_QUEUE, RECORD_SCOPE,
-  RECORD_VERSION, STATE_MAPPED, WAKE, WRITES_MAX, HEADER_WRITE_PINNED,
+  RECORD_VERSION, STATE_MAPPED, THREAD_RACED, WAKE, WRITES_MAX, HEADER_WRITE_PINNED,
 } from "../layout";
 import {
   EVICTING, EXCLUSIVE, FRESH, GATE, HOLDERS, MODIFIED, OFF, ONE_HOLDER, ONE_READ, ONE_WRITE, READS, STATES, WAITERS, WRITES,
-  bucketsAt, frames, holdersIn, isOwner, keyIs, ledgerOf, ownedBy, readsIn, recordOf, touched, writesIn,
+  bucketsAt, frames, holdersIn, isOwner, keyIs, ledgerOf, ownedBy, readsIn, recordOf, threadOf, touched,
+  tryLatchLists, unlatchLists, writesIn,
 } from "./memory";
 
 /** Units of a ledger entry: 12 bits of shared holds, 10 of counted reads, 10 of counted writes. */
@@ -72,7 +74,8 @@ export function bucketOf(mapping: u32, index: u32): u32 {
 
 /**
  * Step. Looks up (mapping, index) among the first four of its chain and takes the page lock shared.
- * Answers the frame; GONE if it is not among these (look it up with find); else as lockShared.
+ * Answers the frame; GONE if it is not among these (look it up with find); else as lockShared. After LOST_WAKE the frame
+ * whose waiters have to be woken stands in the thread's slot (THREAD_RACED).
  */
 export function tryPinShared(mapping: u32, index: u32, thread: u32): i32 {
   let next: u32 = u32(atomic.load<u64>(bucketOf(mapping, index)));
@@ -94,7 +97,30 @@ export function tryPinShared(mapping: u32, index: u32, thread: u32): i32 {
     }
   }
   let answer: i32 = lockSharedInline(frame, mapping, index, thread);
+  if (answer == LOST_WAKE) atomic.store<u32>(threadOf(thread) + THREAD_RACED, frame);
   return answer == OK ? i32(frame) : answer;
+}
+
+/**
+ * Takes the lock of a page that has counted write pins. The lists' latch keeps the page in its frame between the look at its
+ * key and the swap, so that nothing has to be undone: a put that met an owner who is none would leave the version odd.
+ */
+// @ts-ignore: decorator
+@inline
+function lockPinned(frame: u32, mapping: u32, index: u32, thread: u32, scope: u32): i32 {
+  let record: u32 = recordOf(frame);
+  if (!tryLatchLists()) return LOST;
+  let word: u64 = atomic.load<u64>(record);
+  let answer: i32 = OK;
+  if ((word & STATES) != STATE_MAPPED || !keyIs(record, mapping, index)) answer = GONE;
+  else if ((word & EVICTING) != 0) answer = LOST;
+  else if ((word & (EXCLUSIVE | HOLDERS | WAITERS)) != 0) answer = BUSY;
+  else if (atomic.cmpxchg<u64>(record, word, touched(word) | ownedBy(thread)) != word) answer = LOST;
+  unlatchLists();
+  if (answer != OK) return answer;
+  atomic.add<u32>(record + RECORD_VERSION, writesIn(word) == 0 ? 1 : 2);
+  atomic.store<u32>(record + RECORD_SCOPE, scope);
+  return OK;
 }
 
 /** Step. Takes the page lock exclusive for `thread`, in `scope` (0: none). OK, LOST, BUSY, GONE or LOST_WAKE. */
@@ -104,13 +130,14 @@ export function lockExclusive(frame: u32, mapping: u32, index: u32, thread: u32,
   if ((word & STATES) != STATE_MAPPED || !keyIs(record, mapping, index)) return GONE;
   if ((word & EVICTING) != 0) return LOST;
   if ((word & (EXCLUSIVE | HOLDERS | WAITERS)) != 0) return BUSY;
+  if (writesIn(word) != 0) return lockPinned(frame, mapping, index, thread, scope);
   let owned: u64 = ownedBy(thread);
   if (atomic.cmpxchg<u64>(record, word, touched(word) | owned) != word) return LOST;
   if (!keyIs(record, mapping, index)) {
     let after: u64 = atomic.sub<u64>(record, owned) - owned;
     return afterRelease(after) != 0 ? LOST_WAKE : LOST;
   }
-  atomic.add<u32>(record + RECORD_VERSION, writesIn(word) == 0 ? 1 : 2);
+  atomic.add<u32>(record + RECORD_VERSION, 1);
   atomic.store<u32>(record + RECORD_SCOPE, scope);
   return OK;
 }

@@ -18,7 +18,8 @@ import { homeOf } from "./dirty";
 
 /** The frame at the head of a reclaim queue, or NONE. It may leave at any moment. */
 export function queueHead(list: u32): i32 {
-  return i32(atomic.load<u32>(HEADER_LISTS + (list << 4))) - 1 < 0 ? NONE : i32(atomic.load<u32>(HEADER_LISTS + (list << 4))) - 1;
+  let head: u32 = atomic.load<u32>(HEADER_LISTS + (list << 4));
+  return head == 0 ? NONE : i32(head - 1);
 }
 
 /** Step: moves a frame that is on `from` to the tail of `to`, with a new frequency. OK, BUSY if it is not on `from`, LOST. */

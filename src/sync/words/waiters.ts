@@ -58,9 +58,13 @@ export function enqueue(frame: u32, mapping: u32, index: u32, mode: u32, thread:
   let node: u32 = nodeOf(top - 1);
   // The tag above the node number keeps a pop from taking a top that went and came back.
   let rest: u64 = ((free >> 32) + 1) << 32 | u64(atomic.load<u32>(node + NODE_NEXT));
-  if (atomic.cmpxchg<u64>(HEADER_NODES_FREE, free, rest) != free) {
+  // Another page may have come into the frame before the swap; none can after it, since WAITERS keeps it from being removed.
+  if (!keyIs(record, mapping, index)) answer = GONE;
+  else if (atomic.cmpxchg<u64>(HEADER_NODES_FREE, free, rest) != free) answer = LOST;
+  if (answer != OK) {
+    if (head == 0) atomic.and<u64>(record, ~(WAITERS | GATE));
     atomic.store<u32>(record + RECORD_QUEUE, queue);
-    return LOST;
+    return answer;
   }
   atomic.add<u32>(HEADER_NODES_USED, 1);
   atomic.store<u32>(node + NODE_FRAME, frame);
@@ -101,17 +105,16 @@ function without(queue: u32, node: u32): u32 {
   return (head << QUEUE_HEAD_SHIFT) | (tail << QUEUE_TAIL_SHIFT);
 }
 
-/**
- * Step: takes a waiting node out of its queue as cancelled, or as dismissed with a result for its owner (an errno; the page
- * went away). OK; GONE if it is no longer waiting (it was granted: accept it and let go); LOST.
- */
-export function withdraw(node: u32, state: u32, result: i32): i32 {
+/** Takes a node that waits on `frame` out of its queue, with a new state and a result. */
+// @ts-ignore: decorator
+@inline
+function takeOut(node: u32, frame: u32, state: u32, result: i32): i32 {
   let at: u32 = nodeOf(node);
-  let record: u32 = recordOf(atomic.load<u32>(at + NODE_FRAME));
+  let record: u32 = recordOf(frame);
   let queue: u32 = atomic.load<u32>(record + RECORD_QUEUE);
   if ((queue & QUEUE_LATCH) != 0) return LOST;
   if (atomic.cmpxchg<u32>(record + RECORD_QUEUE, queue, queue | QUEUE_LATCH) != queue) return LOST;
-  if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING) {
+  if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame) {
     atomic.store<u32>(record + RECORD_QUEUE, queue);
     return GONE;
   }
@@ -121,6 +124,23 @@ export function withdraw(node: u32, state: u32, result: i32): i32 {
   atomic.store<u32>(at + NODE_STATE, state);
   atomic.store<u32>(record + RECORD_QUEUE, left);
   return OK;
+}
+
+/**
+ * Step: the owner of a node, and nobody else, takes it out of its queue: cancelled, or with another state and a result.
+ * OK (wake the record then: who stood behind may be able to go on); GONE if it is no longer waiting (it was granted:
+ * accept it and let go); LOST.
+ */
+export function withdraw(node: u32, state: u32, result: i32): i32 {
+  return takeOut(node, atomic.load<u32>(nodeOf(node) + NODE_FRAME), state, result);
+}
+
+/**
+ * Step: somebody else than its owner ends the wait of a node on `frame`, with a result for the owner (an errno; the page
+ * went away). OK; GONE if it does not wait there (any more: it may be another's by now); LOST.
+ */
+export function dismiss(node: u32, frame: u32, result: i32): i32 {
+  return takeOut(node, frame, NODE_DISMISSED, result);
 }
 
 /** The first node of a record's queue, or NONE. It may change at any moment. */
@@ -182,16 +202,20 @@ export function accept(node: u32): i32 {
   let at: u32 = nodeOf(node);
   let state: u32 = atomic.load<u32>(at + NODE_STATE);
   if (state == NODE_WAITING || state == NODE_FREE) return BUSY;
-  let free: u64 = atomic.load<u64>(HEADER_NODES_FREE);
-  atomic.store<u32>(at + NODE_NEXT, u32(free));
-  let pushed: u64 = ((free >> 32) + 1) << 32 | u64(node + 1);
-  if (atomic.cmpxchg<u64>(HEADER_NODES_FREE, free, pushed) != free) return LOST;
   let mode: u32 = atomic.load<u32>(at + NODE_MODE);
   let frame: u32 = atomic.load<u32>(at + NODE_FRAME);
   let thread: u32 = atomic.load<u32>(at + NODE_THREAD);
+  let free: u64 = atomic.load<u64>(HEADER_NODES_FREE);
+  atomic.store<u32>(at + NODE_NEXT, u32(free));
+  // From the swap on the node may be another waiter's: nothing of it is read or written after that.
+  atomic.store<u32>(at + NODE_STATE, NODE_FREE);
+  let pushed: u64 = ((free >> 32) + 1) << 32 | u64(node + 1);
+  if (atomic.cmpxchg<u64>(HEADER_NODES_FREE, free, pushed) != free) {
+    atomic.store<u32>(at + NODE_STATE, state);
+    return LOST;
+  }
   if (state == NODE_GRANTED && mode == MODE_SHARED) addLedger(frame, thread, LEDGER_SHARED);
   if (state == NODE_GRANTED && mode == MODE_UPGRADE) addLedger(frame, thread, 0 - LEDGER_SHARED);
-  atomic.store<u32>(at + NODE_STATE, NODE_FREE);
   atomic.sub<u32>(HEADER_NODES_USED, 1);
   return OK;
 }

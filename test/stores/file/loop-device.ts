@@ -11,10 +11,10 @@ import { join } from "node:path";
 export interface SmallDisk {
   /** Where it is mounted. */
   readonly directory: string;
-  freeBytes(): number;
+  readonly freeBytes: () => number;
   /** Unmounts and mounts again, as after a restart. */
-  remount(): void;
-  close(): void;
+  readonly remount: () => void;
+  readonly close: () => void;
 }
 
 export interface SmallDiskOptions {
@@ -47,6 +47,15 @@ export function run(command: string, ...args: string[]): string {
   return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
 }
 
+/** Also while a failed test still has files open: then the kernel finishes when they are closed. */
+function unmount(directory: string): void {
+  try {
+    run("umount", directory);
+  } catch {
+    run("umount", "-l", directory);
+  }
+}
+
 export function openSmallDisk(options: SmallDiskOptions): SmallDisk {
   const base = mkdtempSync(join(tmpdir(), "pinfold-disk-"));
   const undo: (() => void)[] = [() => rmSync(base, { recursive: true, force: true })];
@@ -66,7 +75,7 @@ export function openSmallDisk(options: SmallDiskOptions): SmallDisk {
     mkdirSync(backing);
     if (options.backingMebibytes !== undefined) {
       run("mount", "-t", "tmpfs", "-o", `size=${options.backingMebibytes}m`, "tmpfs", backing);
-      undo.push(() => run("umount", backing));
+      undo.push(() => unmount(backing));
     }
     const image = join(backing, "image");
     const fd = openSync(image, "w");
@@ -79,7 +88,7 @@ export function openSmallDisk(options: SmallDiskOptions): SmallDisk {
     const directory = join(base, "mounted");
     mkdirSync(directory);
     run("mount", device, directory);
-    undo.push(() => run("umount", directory));
+    undo.push(() => unmount(directory));
     const freeBytes = (): number => {
       const { bavail, bsize } = statfsSync(directory);
       return bavail * bsize;
@@ -111,5 +120,19 @@ export function leaveFree(disk: SmallDisk, bytes: number, name = "ballast"): voi
       run("sync", "-f", disk.directory);
       taken -= 64 * 1024;
     }
+  }
+}
+
+/** Takes every block that can be had, in ever smaller pieces. */
+export function fillUp(disk: SmallDisk, name = "ballast"): void {
+  leaveFree(disk, 0, name);
+  for (let bytes = 1024 * 1024, piece = 0; bytes >= 4096; ) {
+    try {
+      run("fallocate", "-l", String(bytes), join(disk.directory, `${name}-${piece}`));
+      piece++;
+    } catch {
+      bytes /= 2;
+    }
+    if (piece > 1000) throw new Error("the disk does not fill up");
   }
 }

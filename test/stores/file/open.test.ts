@@ -36,7 +36,11 @@ async function fails(code: string, path: string, options: FileStoreOptions = {},
 
 /** Runs code in another process; its output. */
 function inProcess(code: string, env: Record<string, string> = {}): string {
-  return execFileSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8", env: { ...process.env, NODE_TEST_CONTEXT: "", ...env }, stdio: ["ignore", "pipe", "pipe"] }).trim();
+  return execFileSync(process.execPath, ["--input-type=module", "-e", code], {
+    encoding: "utf8",
+    env: { ...process.env, NODE_TEST_CONTEXT: "", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  }).trim();
 }
 
 describe("opening a file store", () => {

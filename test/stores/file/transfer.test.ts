@@ -28,7 +28,16 @@ interface Calls {
   writevSync(fd: number, views: Uint8Array[], position: number): number;
 }
 
-const real = { read: fs.read, readv: fs.readv, write: fs.write, writev: fs.writev, readSync: fs.readSync, readvSync: fs.readvSync, writeSync: fs.writeSync, writevSync: fs.writevSync } as unknown as Calls;
+const real = {
+  read: fs.read,
+  readv: fs.readv,
+  write: fs.write,
+  writev: fs.writev,
+  readSync: fs.readSync,
+  readvSync: fs.readvSync,
+  writeSync: fs.writeSync,
+  writevSync: fs.writevSync,
+} as unknown as Calls;
 afterEach(() => {
   Object.assign(fs, real);
   syncBuiltinESMExports();
@@ -60,15 +69,34 @@ function inject(kind: "read" | "write", next: () => Fault | null): { calls: numb
     const found = fault();
     if (found === null) real[`${kind}v`](fd, views, position, done);
     else if ("code" in found) process.nextTick(done, fail(found.code), 0);
-    else real[kind](fd, cut(views, found.bytes), 0, Math.min(found.bytes, (views[0] as Uint8Array).length), position, done);
+    else
+      real[kind](
+        fd,
+        cut(views, found.bytes),
+        0,
+        Math.min(found.bytes, (views[0] as Uint8Array).length),
+        position,
+        done,
+      );
   };
   const vectorSync = (fd: number, views: Uint8Array[], position: number): number => {
     const found = fault();
     if (found === null) return real[`${kind}vSync`](fd, views, position);
     if ("code" in found) throw fail(found.code);
-    return real[`${kind}Sync`](fd, cut(views, found.bytes), 0, Math.min(found.bytes, (views[0] as Uint8Array).length), position);
+    return real[`${kind}Sync`](
+      fd,
+      cut(views, found.bytes),
+      0,
+      Math.min(found.bytes, (views[0] as Uint8Array).length),
+      position,
+    );
   };
-  Object.assign(fs, { [kind]: scalar, [`${kind}Sync`]: scalarSync, [`${kind}v`]: vector, [`${kind}vSync`]: vectorSync });
+  Object.assign(fs, {
+    [kind]: scalar,
+    [`${kind}Sync`]: scalarSync,
+    [`${kind}v`]: vector,
+    [`${kind}vSync`]: vectorSync,
+  });
   syncBuiltinESMExports();
   return seen;
 }
@@ -85,11 +113,21 @@ async function open(name: string, length: number): Promise<FileStore> {
   return FileStore.open(path);
 }
 
-const cuts: readonly Fault[] = [{ bytes: 1 }, { code: "EINTR" }, { bytes: 4095 }, { bytes: 10 }, { code: "EAGAIN" }, { bytes: 3000 }, { bytes: 1 }];
+const cuts: readonly Fault[] = [
+  { bytes: 1 },
+  { code: "EINTR" },
+  { bytes: 4095 },
+  { bytes: 10 },
+  { code: "EAGAIN" },
+  { bytes: 3000 },
+  { bytes: 1 },
+];
 
 for (const sync of [false, true]) {
-  const read = (store: FileStore, position: number, buffers: Uint8Array[]): Promise<void> | void => (sync ? store.readPagesSync(position, buffers) : store.readPages(position, buffers));
-  const write = (store: FileStore, position: number, buffers: Uint8Array[]): Promise<void> | void => (sync ? store.writePagesSync(position, buffers) : store.writePages(position, buffers));
+  const read = (store: FileStore, position: number, buffers: Uint8Array[]): Promise<void> | void =>
+    sync ? store.readPagesSync(position, buffers) : store.readPages(position, buffers);
+  const write = (store: FileStore, position: number, buffers: Uint8Array[]): Promise<void> | void =>
+    sync ? store.writePagesSync(position, buffers) : store.writePages(position, buffers);
 
   describe(`transfers of the file store (${sync ? "sync calls" : "waiting calls"})`, () => {
     for (const lengths of [[12_288], [4096, 4096, 4096]]) {
@@ -121,7 +159,11 @@ for (const sync of [false, true]) {
         inject("write", inTurn(cuts));
         const bytes = patternBytes(alignedBytes(12_288), 0, 9);
         let at = 0;
-        await write(store, 8192, lengths.map((length) => bytes.subarray(at, (at += length))));
+        await write(
+          store,
+          8192,
+          lengths.map((length) => bytes.subarray(at, (at += length))),
+        );
         const back = alignedBytes(12_288);
         await store.readPages(8192, [back]);
         strictEqual(Buffer.compare(back, bytes), 0);
@@ -133,7 +175,12 @@ for (const sync of [false, true]) {
       const store = await open("nothing", 100_000);
       const seen = inject("read", () => ({ bytes: 0 }));
       const buffer = alignedBytes(4096).fill(0xee);
-      await rejects(async () => { await read(store, 4096, [buffer]); }, { code: "EIO" });
+      await rejects(
+        async () => {
+          await read(store, 4096, [buffer]);
+        },
+        { code: "EIO" },
+      );
       ok(seen.calls <= limits.transientRetriesMax + 1);
       ok(buffer.every((byte) => byte === 0xee));
       await store.close();
@@ -144,7 +191,12 @@ for (const sync of [false, true]) {
       for (const kind of ["read", "write"] as const) {
         const seen = inject(kind, () => ({ code: "EINTR" }));
         const call = kind === "read" ? read : write;
-        await rejects(async () => { await call(store, 0, [alignedBytes(4096)]); }, { name: "PinfoldError" });
+        await rejects(
+          async () => {
+            await call(store, 0, [alignedBytes(4096)]);
+          },
+          { name: "PinfoldError" },
+        );
         strictEqual(seen.calls, limits.transientRetriesMax + 1);
       }
       await store.close();
@@ -153,9 +205,19 @@ for (const sync of [false, true]) {
     it("an error is passed on with its code, after what came before it", async () => {
       const store = await open("errors", 100_000);
       inject("write", inTurn([{ bytes: 100 }, { code: "ENOSPC" }]));
-      await rejects(async () => { await write(store, 0, [alignedBytes(4096)]); }, { code: "ENOSPC", operation: /write/ });
+      await rejects(
+        async () => {
+          await write(store, 0, [alignedBytes(4096)]);
+        },
+        { code: "ENOSPC", operation: /write/ },
+      );
       inject("read", inTurn([{ bytes: 100 }, { code: "EIO" }]));
-      await rejects(async () => { await read(store, 0, [alignedBytes(4096)]); }, { code: "EIO" });
+      await rejects(
+        async () => {
+          await read(store, 0, [alignedBytes(4096)]);
+        },
+        { code: "EIO" },
+      );
       await store.close();
     });
   });

@@ -46,7 +46,10 @@ describe("the memory store", () => {
   it("asserts when a page becomes dirty without a grant, when used after close, and when words and range do not fit", async () => {
     const store = new MemoryStore({ sizeBytes: 8 * block });
     throws(() => store.setPageDirty(0, block), AssertionError);
-    throws(() => store.pageMkwrite({ position: 100, length: block, pageSize: block, blocks: new Uint32Array(1) }), AssertionError);
+    throws(
+      () => store.pageMkwrite({ position: 100, length: block, pageSize: block, blocks: new Uint32Array(1) }),
+      AssertionError,
+    );
     await store.close();
     throws(() => grant(store, 0, block), AssertionError);
     await rejects(store.close(), AssertionError);
@@ -55,7 +58,10 @@ describe("the memory store", () => {
   it("lets an unasked write through when not strict, within its capacity", async () => {
     const store = new MemoryStore({ sizeBytes: 8 * block, capacityBytes: block, strict: false });
     await store.writePages(0, [bytes()]);
-    await rejects(store.writePages(block, [bytes()]), (error: unknown) => error instanceof PinfoldError && error.code === "ENOSPC");
+    await rejects(
+      store.writePages(block, [bytes()]),
+      (error: unknown) => error instanceof PinfoldError && error.code === "ENOSPC",
+    );
     strictEqual(Buffer.compare(store.snapshot().subarray(0, block), bytes()), 0);
   });
 
@@ -86,8 +92,14 @@ describe("the memory store", () => {
     contents.fill(0);
     strictEqual(store.sizeBytes, 5000);
     strictEqual(Buffer.compare(store.snapshot(), patternBytes(new Uint8Array(5000), 0)), 0);
-    throws(() => new MemoryStore({ contents, capacityBytes: block }), (error: unknown) => error instanceof PinfoldError && error.code === "ENOSPC");
-    throws(() => new MemoryStore({ contents, sizeBytes: 1 }), (error: unknown) => error instanceof PinfoldError && error.code === "EINVAL");
+    throws(
+      () => new MemoryStore({ contents, capacityBytes: block }),
+      (error: unknown) => error instanceof PinfoldError && error.code === "ENOSPC",
+    );
+    throws(
+      () => new MemoryStore({ contents, sizeBytes: 1 }),
+      (error: unknown) => error instanceof PinfoldError && error.code === "EINVAL",
+    );
   });
 
   it("has a key of its own unless one is given", () => {

@@ -20,7 +20,10 @@ describe("the scripted store", () => {
     strictEqual((store.inner as MemoryStore).usage().allocatedBlocks, 0);
     await store.writePages(0, buffers());
     strictEqual((store.inner as MemoryStore).usage().allocatedBlocks, 1);
-    deepStrictEqual(store.calls("writePages").map((call) => call.outcome), ["failed", "ok"]);
+    deepStrictEqual(
+      store.calls("writePages").map((call) => call.outcome),
+      ["failed", "ok"],
+    );
   });
 
   it("fails after the store did it: done, and reported failed", async () => {
@@ -43,7 +46,9 @@ describe("the scripted store", () => {
     const store = open();
     const hold = store.hold("writePages", { when: (call) => call.position === 0 });
     let done = false;
-    const held = store.writePages(0, buffers()).then(() => { done = true; });
+    const held = store.writePages(0, buffers()).then(() => {
+      done = true;
+    });
     strictEqual((await hold.entered).position, 0);
     await store.writePages(block, buffers());
     strictEqual(done, false);
@@ -92,7 +97,14 @@ describe("the scripted store", () => {
   it("takes hooks away again", async () => {
     const store = open();
     let seen = 0;
-    const off = store.on("sync", { before: () => { seen++; }, after: () => { seen += 10; } });
+    const off = store.on("sync", {
+      before: () => {
+        seen++;
+      },
+      after: () => {
+        seen += 10;
+      },
+    });
     await store.sync({ data: true });
     off();
     await store.sync({ data: true });
@@ -105,7 +117,7 @@ describe("the scripted store", () => {
 
   it("records ranges and words of all calls, in order, without their buffers", async () => {
     const store = open();
-    store.pageMkwrite(request(block));
+    await store.pageMkwrite(request(block));
     await store.writePages(block, [...buffers(), ...buffers()]);
     store.cancelMkwrite(block, block, 3);
     await store.setSize(70 * block);
@@ -115,7 +127,16 @@ describe("the scripted store", () => {
     await store.sync({ data: false });
     deepStrictEqual(
       store.calls().map((call) => [call.sequence, call.name, call.position, call.length]),
-      [[1, "pageMkwrite", block, block], [2, "writePages", block, 2 * block], [3, "cancelMkwrite", block, block], [4, "setSize", 70 * block, 0], [5, "truncate", 10, 0], [6, "punch", 1, 2], [7, "invalidatePages", 5, Infinity], [8, "sync", 0, 0]],
+      [
+        [1, "pageMkwrite", block, block],
+        [2, "writePages", block, 2 * block],
+        [3, "cancelMkwrite", block, block],
+        [4, "setSize", 70 * block, 0],
+        [5, "truncate", 10, 0],
+        [6, "punch", 1, 2],
+        [7, "invalidatePages", 5, Infinity],
+        [8, "sync", 0, 0],
+      ],
     );
     strictEqual(store.calls("cancelMkwrite")[0]?.blocks, 3);
     strictEqual(store.calls("sync")[0]?.data, false);
@@ -126,6 +147,11 @@ describe("the scripted store", () => {
     const store = new ScriptedStore(new MemoryStore(), { syncCalls: false, capabilities: { reserves: "none" } });
     strictEqual(store.capabilities.syncCalls, false);
     strictEqual(store.capabilities.reserves, "none");
-    ok(store.readPagesSync === undefined && store.pageMkwriteSync === undefined && store.writePagesSync === undefined && store.syncSync === undefined);
+    ok(
+      store.readPagesSync === undefined &&
+        store.pageMkwriteSync === undefined &&
+        store.writePagesSync === undefined &&
+        store.syncSync === undefined,
+    );
   });
 });

@@ -1,0 +1,102 @@
+/**
+ * What a scenario of the page words is made of: scripts for the actors, and mutants that it has to find.
+ *
+ * A mutant changes the words' source where a guard stands; the scenario with it has to be violated, which proves that the
+ * scenario can fail and that the guard is needed.
+ *
+ * See also: ../enumerator.ts, ../builds.ts (Replacement).
+ */
+import * as layout from "../../src/sync/layout.js";
+import type { Actor, Hold, Play, Script } from "../actors.js";
+import type { Replacement } from "../builds.js";
+import type { Scenario } from "../enumerator.js";
+import type { WordsMemory } from "../words-memory.js";
+
+export interface Mutant {
+  readonly name: string;
+  readonly replacements: readonly Replacement[];
+}
+
+export interface Case extends Scenario {
+  readonly mutants: readonly Mutant[];
+}
+
+/** A mutant of one replacement. */
+export function mutant(name: string, file: string, original: string, mutated: string): Mutant {
+  return { name, replacements: [{ file, original, mutated }] };
+}
+
+/** Runs scripts one after the other. */
+export function inTurn(...scripts: Script[]): Script {
+  return function* (actor) {
+    for (const script of scripts) yield* script(actor);
+  };
+}
+
+/** Puts a page in, uptodate, clean, on its queue. */
+export function addPage(mapping: number, index: number): Script {
+  return function* (actor) {
+    const frame = yield* actor.until("reserve", actor.thread);
+    actor.check(frame >= 0, "there is a free frame");
+    actor.check(yield* actor.insert(frame, mapping, index), "the page is new");
+    yield* actor.unlockExclusive(frame);
+  };
+}
+
+/** Locks a page in `frame` and lets go of it; `gone` says that it may be gone. */
+export function visit(hold: Hold, frame: number, mapping: number, index: number, gone = false): Script {
+  return function* (actor) {
+    const answer = yield* actor.lock(hold, frame, mapping, index);
+    actor.check(answer === layout.OK || (gone && answer === layout.GONE), `lock answered ${answer}`);
+    if (answer !== layout.OK) return;
+    if (hold === "shared") yield* actor.unlockShared(frame);
+    else yield* actor.unlockExclusive(frame);
+  };
+}
+
+/** Reclaim: freezes the page in `frame` and takes it out of the table, if it may. True if the frame is reserved now. */
+export function* evict(actor: Actor, frame: number, mapping: number, index: number): Play<boolean> {
+  if ((yield* actor.until("freeze", frame, actor.thread)) !== layout.OK) return false;
+  actor.holds.claim(frame, actor, "exclusive");
+  yield* actor.removeFrozen(frame, mapping, index);
+  actor.holds.drop(frame, actor);
+  return true;
+}
+
+/** Makes a page dirty that the actor owns exclusively. */
+export function* dirtyOwned(actor: Actor, frame: number): Play {
+  const answer = yield* actor.until("markDirty", frame, actor.thread, 5, 0);
+  actor.check(answer === layout.OK || answer === 1, `markDirty answered ${answer}`);
+}
+
+/** Owns the page in `frame` exclusively, makes it dirty, and turns the lock into a counted write pin. */
+export function* pinCounted(actor: Actor, frame: number, mapping: number, index: number): Play {
+  actor.check((yield* actor.lock("exclusive", frame, mapping, index)) === layout.OK, "the page is there");
+  yield* dirtyOwned(actor, frame);
+  yield* countOwned(actor, frame);
+}
+
+/** The exclusive lock, under which the page is dirty, becomes a counted write pin. */
+export function* countOwned(actor: Actor, frame: number): Play {
+  actor.holds.drop(frame, actor);
+  yield* actor.settle(frame, yield* actor.until("exclusiveToCounted", frame, actor.thread));
+}
+
+export function* putCounted(actor: Actor, frame: number, modified: number): Play {
+  yield* actor.settle(frame, yield* actor.until("putCountedWrite", frame, actor.thread, modified));
+}
+
+/** Two words of the scenario's own: what the page holds and what the store has. */
+export function bytesOf(memory: WordsMemory, page = 0): number {
+  return memory.plan.scratch + page * 8;
+}
+
+export function storedOf(memory: WordsMemory, page = 0): number {
+  return memory.plan.scratch + page * 8 + 4;
+}
+
+/** At the end: what is not dirty is what the store has. */
+export function noLostWrite(memory: WordsMemory): string[] {
+  const lost = !memory.bit(0, layout.DIRTY_BIT) && memory.get(bytesOf(memory)) !== memory.get(storedOf(memory));
+  return lost ? ["frame 0 is not dirty and the store has other bytes: a lost write"] : [];
+}

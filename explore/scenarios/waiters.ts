@@ -1,0 +1,136 @@
+/**
+ * Scenarios of waiting: lost wake-ups (R22), abort against grant (R23), dismissal, the stack of free nodes.
+ *
+ * See also: case.ts, src/sync/words/waiters.ts.
+ */
+import * as layout from "../../src/sync/layout.js";
+import type { Actor, Hold, Play, Script } from "../actors.js";
+import { addPage, inTurn, mutant, visit, type Case } from "./case.js";
+
+const modes: Readonly<Record<Hold, number>> = { shared: layout.MODE_SHARED, exclusive: layout.MODE_EXCLUSIVE };
+
+/** Asks for a lock and, if that means waiting, gives up at once. */
+function impatient(hold: Hold, frame: number, mapping: number, index: number): Script {
+  return function* (actor) {
+    const tried = yield* actor.tryLock(hold, frame, mapping, index);
+    if (tried === layout.BUSY) yield* withdrawn(actor, hold, frame, mapping, index);
+    else if (tried === layout.OK) yield* letGo(actor, hold, frame);
+  };
+}
+
+function* withdrawn(actor: Actor, hold: Hold, frame: number, mapping: number, index: number): Play {
+  const node = yield* actor.do("enqueue", frame, mapping, index, modes[hold], actor.thread, 0);
+  if (node < 0) return;
+  const answer = yield* actor.until("withdraw", node, layout.NODE_CANCELLED, 0);
+  const state = yield* actor.waitFor(node);
+  actor.check(answer !== layout.OK || state === layout.NODE_CANCELLED, "a withdrawn wait is cancelled");
+  if (state === layout.NODE_GRANTED) {
+    yield* actor.holdsPage(hold, frame, mapping, index);
+    yield* letGo(actor, hold, frame);
+  } else if (answer === layout.OK) {
+    yield* actor.wake(frame);
+  }
+}
+
+function* letGo(actor: Actor, hold: Hold, frame: number): Play {
+  if (hold === "shared") yield* actor.unlockShared(frame);
+  else yield* actor.unlockExclusive(frame);
+}
+
+/** Owns a page, condemns it, ends all waits for it, and lets it stay after all. */
+function* dismissAndStay(actor: Actor): Play {
+  actor.check((yield* actor.lock("exclusive", 0, 0, 0)) === layout.OK, "page 0 is there");
+  yield* actor.until("condemn", 0, actor.thread);
+  yield* actor.dismissAll(0);
+  yield* actor.until("thaw", 0, actor.thread);
+  yield* actor.unlockExclusive(0);
+}
+
+/** Joins a queue whatever is there (a wait that takes no lock), and leaves it. */
+function* enrol(actor: Actor, frame: number): Play<number> {
+  const node = yield* actor.until("enqueue", frame, 0, frame, layout.MODE_NOTIFY, actor.thread, 0);
+  actor.check(node >= 0 || node === layout.FULL, `enqueue answered ${node}`);
+  return node;
+}
+
+function* resign(actor: Actor, node: number, frame: number): Play {
+  if (node < 0) return;
+  yield* actor.until("withdraw", node, layout.NODE_CANCELLED, 0);
+  actor.check((yield* actor.until("accept", node)) === layout.OK, "a settled node is accepted");
+  yield* actor.wake(frame);
+}
+
+/** Closes the gate for an exclusive waiter, and opens it. */
+function* gatekeeper(actor: Actor): Play {
+  if ((yield* actor.until("setGate", 0, 1)) === layout.OK) {
+    yield* actor.until("setGate", 0, 0);
+    yield* actor.wake(0);
+  }
+}
+
+const popTag = "let rest: u64 = ((free >> 32) + 1) << 32 | ";
+const pushTag = "let pushed: u64 = ((free >> 32) + 1) << 32 | ";
+
+export const waiterCases: readonly Case[] = [
+  {
+    name: "exclusive and shared locks with waiters",
+    size: { frames: 1, nodes: 3 },
+    prepare: addPage(0, 0),
+    actors: [visit("exclusive", 0, 0, 0), visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0)],
+    mutants: [
+      mutant("R22: a waiter does not look again under the latch", "words/waiters.ts", "(word & EVICTING) != 0 || possible(word, mode, true)", "(word & EVICTING) != 0"),
+      mutant("a grant does not look whether it is possible", "words/waiters.ts", "(word & EVICTING) != 0 || !possible(word, mode, false)", "(word & EVICTING) != 0"),
+      mutant("the last waiter leaves its mark in the word", "words/waiters.ts", "if (alone) after = after & ~(WAITERS | GATE);", ""),
+      mutant("every grant takes the mark out of the word", "words/waiters.ts", "if (alone) after", "after"),
+    ],
+  },
+  {
+    name: "an aborted wait while it is granted",
+    size: { frames: 1, nodes: 3 },
+    prepare: addPage(0, 0),
+    actors: [visit("exclusive", 0, 0, 0), impatient("exclusive", 0, 0, 0), visit("shared", 0, 0, 0)],
+    mutants: [
+      mutant("R23: a wait is cancelled that was granted", "words/waiters.ts", "if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING", "if (false"),
+      mutant("a grant goes to a wait that was cancelled", "words/waiters.ts", "if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame) answer = GONE;\n  else if", "if"),
+    ],
+  },
+  {
+    name: "waits are dismissed while one goes on to another page",
+    size: { frames: 2, nodes: 1 },
+    prepare: inTurn(addPage(0, 0), addPage(0, 1)),
+    actors: [dismissAndStay, inTurn(impatient("shared", 0, 0, 0), visit("shared", 1, 0, 1)), visit("exclusive", 1, 0, 1)],
+    mutants: [],
+  },
+  {
+    name: "nodes go round through the stack of free ones",
+    size: { frames: 3, nodes: 3 },
+    prepare: inTurn(addPage(0, 0), addPage(0, 1), addPage(0, 2)),
+    actors: [
+      function* (actor) {
+        yield* resign(actor, yield* enrol(actor, 0), 0);
+      },
+      function* (actor) {
+        const one = yield* enrol(actor, 1);
+        const two = yield* enrol(actor, 2);
+        yield* resign(actor, one, 1);
+        yield* resign(actor, two, 2);
+      },
+    ],
+    mutants: [
+      {
+        name: "the top of the stack has no tag",
+        replacements: [
+          { file: "words/waiters.ts", original: popTag, mutated: "let rest: u64 = " },
+          { file: "words/waiters.ts", original: pushTag, mutated: "let pushed: u64 = " },
+        ],
+      },
+    ],
+  },
+  {
+    name: "a gate closes and opens before a sharer",
+    size: { frames: 1, nodes: 3 },
+    prepare: addPage(0, 0),
+    actors: [visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0), gatekeeper],
+    mutants: [mutant("a gate closes where nobody waits", "words/lock.ts", "if (closed != 0 && (word & WAITERS) == 0) return BUSY;", "")],
+  },
+];

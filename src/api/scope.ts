@@ -1,0 +1,42 @@
+/**
+ * PinScope: one logical task, recognised across awaits. Pins taken with `{ scope }` are re-entrant within it, and a wait that
+ * would close a circle between scopes throws EDEADLK instead.
+ */
+import { PinfoldError } from "../base/errors.js";
+import type { Scope } from "../frames/scopes.js";
+import type { Core } from "../mapping/core.js";
+
+export class PinScope implements Disposable {
+  readonly #core: Core;
+  readonly #scope: Scope;
+  #open = true;
+
+  /** Made by cache.scope(). */
+  constructor(core: Core) {
+    this.#core = core;
+    this.#scope = core.scopes.open();
+  }
+
+  get id(): number {
+    return this.#scope.id;
+  }
+
+  /** For the calls that take a scope. @throws PinfoldError EINVAL after the end */
+  static unwrap(scope: PinScope | undefined): Scope | undefined {
+    if (scope === undefined) return undefined;
+    if (!scope.#open) throw new PinfoldError("EINVAL", "the scope has ended");
+    return scope.#scope;
+  }
+
+  /** Ends the scope. @throws PinfoldError EBUSY while it has pins */
+  end(): void {
+    if (!this.#open) return;
+    if (this.#scope.held.size > 0) throw new PinfoldError("EBUSY", `the scope still has ${this.#scope.held.size} pages pinned`);
+    this.#open = false;
+    this.#core.scopes.close(this.#scope);
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
+  }
+}

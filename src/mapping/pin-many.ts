@@ -1,0 +1,93 @@
+/**
+ * A pin over several ranges of several files: all or nothing, every page locked once, in one order for everybody
+ * (by file, then page), each in the strongest mode that any of the ranges asks for.
+ */
+import type { AddressSpace } from "../cache/space.js";
+import type { Scope } from "../frames/scopes.js";
+import type { Core } from "./core.js";
+import { outOfRange } from "./fault.js";
+import { giveCredits, takeCredits } from "./frame-supply.js";
+import { grantRun } from "./grant.js";
+import { checkPin, lockScoped, newPin, unlockPages } from "./pin.js";
+import type { NewPin, PinRecord } from "./pin-registry.js";
+import { throttle } from "./throttle.js";
+import { PinfoldError } from "../base/errors.js";
+
+export interface RangeRequest {
+  readonly space: AddressSpace;
+  readonly position: number;
+  readonly length: number;
+  readonly write?: boolean | undefined;
+}
+
+interface PageWish {
+  readonly space: AddressSpace;
+  readonly index: number;
+  write: boolean;
+}
+
+/**
+ * Pins for each of the ranges, in their order. Without a scope they get one of their own, which ends with the last put.
+ * @throws PinfoldError as pinRange
+ */
+export async function pinMany(
+  core: Core,
+  requests: readonly RangeRequest[],
+  options: { signal?: AbortSignal | undefined; scope?: Scope | undefined },
+): Promise<PinRecord[]> {
+  const { signal } = options;
+  const parts = requests.map((request) => ({ request, ...checkPin(core, request.space, request) }));
+  signal?.throwIfAborted();
+  const wishes = sortWishes(parts);
+  if (wishes.length > core.frames.count) throw new PinfoldError("EINVAL", `${wishes.length} pages can never be pinned at once: the cache has ${core.frames.count}`);
+  if (wishes.some(({ write }) => write)) await throttle(core, signal);
+  const scope = options.scope ?? core.scopes.open();
+  const credits = wishes.length > 1 ? wishes.length : 0;
+  if (credits > 0) await takeCredits(core, credits, signal);
+  const locked: NewPin[] = [];
+  const pins: NewPin[] = [];
+  try {
+    for (const { space, index, write } of wishes) {
+      const page = newPin(space, { position: index * space.pageSize, length: 1, write, scope }, index, 0);
+      page.frames.push(await lockScoped(core, space, index, write, scope, { signal, scope }));
+      locked.push(page);
+    }
+    // Each range gets its own hold of its pages within the scope; the credits go with the first.
+    for (const [at, { request, first, pages }] of parts.entries()) {
+      const pin = newPin(request.space, { ...request, scope }, first, at === 0 ? credits : 0);
+      pins.push(pin);
+      for (let i = 0; i < pages; i++) {
+        pin.frames.push(await lockScoped(core, request.space, first + i, pin.write, scope, { signal, scope }));
+      }
+      await makeReady(core, pin);
+    }
+  } catch (error) {
+    for (const pin of [...pins, ...locked].reverse()) unlockPages(core, pin, false);
+    giveCredits(core, credits);
+    if (!options.scope) core.scopes.close(scope);
+    throw error;
+  }
+  for (const page of locked.reverse()) unlockPages(core, page, false);
+  // A scope made here is only a number; it may end while its pins go on, since nobody can wait in it any more.
+  if (!options.scope) core.scopes.close(scope);
+  return pins.map((pin) => core.pins.add(pin));
+}
+
+async function makeReady(core: Core, pin: NewPin): Promise<void> {
+  const end = pin.position + pin.length;
+  if (end > pin.space.size) throw outOfRange(pin.space, end);
+  if (pin.write) await grantRun(core, pin.space, { first: pin.firstIndex, frames: pin.frames }, { from: pin.position, to: end, extending: false });
+}
+
+function sortWishes(parts: readonly { request: RangeRequest; first: number; pages: number }[]): PageWish[] {
+  const wishes = new Map<string, PageWish>();
+  for (const { request, first, pages } of parts) {
+    for (let index = first; index < first + pages; index++) {
+      const key = `${request.space.id}:${index}`;
+      const wish = wishes.get(key) ?? { space: request.space, index, write: false };
+      wish.write ||= request.write === true;
+      wishes.set(key, wish);
+    }
+  }
+  return [...wishes.values()].sort((a, b) => a.space.id - b.space.id || a.index - b.index);
+}

@@ -1,0 +1,208 @@
+/**
+ * get and put: pages handed to outsiders, who may read or write their bytes in place until they put them.
+ *
+ * Protocols: *locked* (the default) holds the page lock from get to put, exclusive for writing, shared for reading; *counted*
+ * (`longterm`) holds a count in the page word, and the lock only while the pin is taken. A write pin's page is dirty from the
+ * moment it is handed out, with the store's leave (rule 4). A pin over many pages is all or nothing (rule 12).
+ *
+ * Within a scope the lock of a page is held once, however many pins the scope has on it.
+ */
+import { assert } from "../base/assert.js";
+import { PinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import { checkRange } from "../base/ranges.js";
+import type { AddressSpace } from "../cache/space.js";
+import type { WaitOwner } from "../frames/locks.js";
+import type { Scope } from "../frames/scopes.js";
+import * as layout from "../sync/layout.js";
+import type { Core } from "./core.js";
+import { checkOpen, lockRun, outOfRange } from "./fault.js";
+import { giveCredits, takeCredits } from "./frame-supply.js";
+import { cleanIfUnmodified, grantRun } from "./grant.js";
+import { type NewPin, type PinRecord, describePins } from "./pin-registry.js";
+import { throttle } from "./throttle.js";
+
+export interface PinRequest {
+  readonly position: number;
+  readonly length: number;
+  readonly write?: boolean | undefined;
+  readonly longterm?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly scope?: Scope | undefined;
+}
+
+/** Everything about a request that can be said before anything is taken. @throws PinfoldError EINVAL, EFBIG, EROFS, EBADF, ERR_PINFOLD_OUT_OF_RANGE, ERR_PINFOLD_PIN_LIMIT, ERR_PINFOLD_LEAKED_PAGES */
+export function checkPin(core: Core, space: AddressSpace, request: PinRequest): { first: number; pages: number } {
+  checkOpen(space);
+  checkRange(request.position, request.length, space.pageSize);
+  if (request.longterm && request.scope) throw new PinfoldError("EINVAL", "a long-term pin cannot belong to a scope: it holds no lock");
+  if (request.length === 0) throw new PinfoldError("EINVAL", "length must be at least 1: a pin has bytes");
+  if (request.write && space.readOnly) throw new PinfoldError("EROFS", `${space.store.name} was opened read-only`);
+  if (request.position + request.length > space.size) throw outOfRange(space, request.position + request.length);
+  const first = space.pageOf(request.position);
+  const pages = space.pageOf(request.position + request.length - 1) - first + 1;
+  const most = Math.min(core.frames.count, limits.pinPagesMax);
+  if (pages > most) throw new PinfoldError("EINVAL", `a pin of ${pages} pages can never be had: the cache has ${most}`);
+  if (request.write) checkWritePins(core, request.longterm === true ? pages : 0);
+  return { first, pages };
+}
+
+export function checkWritePins(core: Core, countedPages: number): void {
+  if (core.pins.leakedPages >= core.options.leakedPagesMax) {
+    throw new PinfoldError("ERR_PINFOLD_LEAKED_PAGES", `${core.pins.leakedPages} pages are pinned by handles that nobody has any more`);
+  }
+  const pinned = core.frames.counter(layout.HEADER_WRITE_PINNED);
+  const most = Math.floor(core.options.pinnedBytesMax / core.frames.pageSize);
+  if (countedPages > 0 && pinned + countedPages > most) {
+    const holders = describePins([...core.pins].filter((pin) => pin.counted && pin.write), core.clock.nowMs());
+    throw new PinfoldError("ERR_PINFOLD_PIN_LIMIT", `${pinned} of ${most} pages are under counted write pins already: ${holders}`);
+  }
+}
+
+/**
+ * Pins a range.
+ * @throws PinfoldError as checkPin; ENOSPC, EIO and what the store says; EDEADLK; ERR_PINFOLD_NO_FRAMES; the signal's reason
+ */
+export async function pinRange(core: Core, space: AddressSpace, request: PinRequest): Promise<PinRecord> {
+  const { first, pages } = checkPin(core, space, request);
+  request.signal?.throwIfAborted();
+  if (request.write) await throttle(core, request.signal);
+  const credits = pages > 1 ? pages : 0;
+  if (credits > 0) await takeCredits(core, credits, request.signal);
+  const pin = newPin(space, request, first, credits);
+  try {
+    await lockPages(core, pin, pages, request.signal);
+    await makeReady(core, pin, request.longterm === true);
+  } catch (error) {
+    unlockPages(core, pin, false);
+    giveCredits(core, credits);
+    throw error;
+  }
+  return core.pins.add(pin);
+}
+
+export function newPin(space: AddressSpace, request: PinRequest, first: number, credits: number): NewPin {
+  return {
+    space,
+    position: request.position,
+    length: request.length,
+    firstIndex: first,
+    frames: [],
+    write: request.write === true,
+    counted: false,
+    scope: request.scope,
+    credits,
+  };
+}
+
+async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSignal | undefined): Promise<void> {
+  const owner: WaitOwner = { signal, scope: pin.scope };
+  const last = pin.firstIndex + pages - 1;
+  while (pin.frames.length < pages) {
+    const index = pin.firstIndex + pin.frames.length;
+    if (pin.scope) {
+      pin.frames.push(await lockScoped(core, pin.space, index, pin.write, pin.scope, owner));
+      continue;
+    }
+    const mode = pin.write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
+    const run = await lockRun(core, pin.space, { first: index, last, mode, needsBytes: () => true, pastEnd: false }, owner);
+    pin.frames.push(...run.frames);
+  }
+}
+
+/** The page of a scope: the hold that it has, made exclusive where that is asked for, or a new one. */
+export async function lockScoped(core: Core, space: AddressSpace, index: number, write: boolean, scope: Scope, owner: WaitOwner): Promise<number> {
+  const found = core.table.find(space.id, index);
+  const held = found >= 0 ? scope.held.get(found) : undefined;
+  if (held) {
+    if (write && !held.exclusive) {
+      await core.locks.acquire(found, space.id, index, layout.MODE_UPGRADE, owner);
+      held.exclusive = true;
+    }
+    held.pins += 1;
+    return found;
+  }
+  const mode = write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
+  const run = await lockRun(core, space, { first: index, last: index, mode, needsBytes: () => true, pastEnd: false }, owner);
+  const frame = run.frames[0] as number;
+  const other = scope.held.get(frame);
+  assert(other === undefined, "a page that a scope holds is found under its key");
+  scope.held.set(frame, { pins: 1, exclusive: write, modified: false });
+  return frame;
+}
+
+/** Size again, grants and dirt for a write pin, counts for a long-term one. The pages are locked. */
+async function makeReady(core: Core, pin: NewPin, longterm: boolean): Promise<void> {
+  const end = pin.position + pin.length;
+  if (end > pin.space.size) throw outOfRange(pin.space, end);
+  if (pin.write) {
+    await grantRun(core, pin.space, { first: pin.firstIndex, frames: pin.frames }, { from: pin.position, to: end, extending: false });
+  }
+  if (longterm) makeCounted(core, pin);
+}
+
+/** Locked becomes counted. @throws PinfoldError ERR_PINFOLD_TOO_MANY, EINVAL */
+export function makeCounted(core: Core, pin: NewPin): void {
+  for (const [at, frame] of pin.frames.entries()) {
+    const done = pin.write ? core.locks.exclusiveToCounted(frame) : core.locks.sharedToCounted(frame);
+    if (done) continue;
+    // Those that are counted already are put; the rest is still locked and let go here.
+    for (const counted of pin.frames.splice(0, at)) {
+      if (pin.write) core.locks.putCountedWrite(counted, false);
+      else core.locks.putCountedRead(counted);
+    }
+    throw new PinfoldError("ERR_PINFOLD_TOO_MANY", "the page has as many counted pins as a page can have");
+  }
+  pin.counted = true;
+}
+
+/** Lets the pages of a pin go, last first. */
+export function unlockPages(core: Core, pin: NewPin, modified: boolean): void {
+  for (let at = pin.frames.length - 1; at >= 0; at--) unlockPage(core, pin, at, modified, false);
+}
+
+function unlockPage(core: Core, pin: NewPin, at: number, modified: boolean, tryClean: boolean): void {
+  const frame = pin.frames[at] as number;
+  if (pin.counted) {
+    if (!pin.write) core.locks.putCountedRead(frame);
+    else if (!tryClean || !putCountedClean(core, pin, frame, pin.firstIndex + at)) core.locks.putCountedWrite(frame, modified);
+    return;
+  }
+  let changed = pin.write && modified;
+  let exclusive = pin.write;
+  if (pin.scope) {
+    const held = pin.scope.held.get(frame);
+    assert(held !== undefined, "a scope knows the pages that it holds");
+    held.pins -= 1;
+    held.modified ||= changed;
+    if (held.pins > 0) return;
+    pin.scope.held.delete(frame);
+    changed = held.modified;
+    exclusive = held.exclusive;
+  }
+  if (!exclusive) core.locks.unlockShared(frame);
+  else {
+    if (tryClean && !changed) cleanIfUnmodified(core, pin.space, frame, pin.firstIndex + at);
+    core.locks.unlockExclusive(frame, changed);
+  }
+}
+
+/** The last counted write pin, unmodified, if the page's lock is free: put under the lock and made clean. */
+function putCountedClean(core: Core, pin: NewPin, frame: number, index: number): boolean {
+  if (core.locks.tryExclusive(frame, pin.space.id, index) !== layout.OK) return false;
+  core.locks.putCountedWrite(frame, false);
+  cleanIfUnmodified(core, pin.space, frame, index);
+  core.locks.unlockExclusive(frame, false);
+  return true;
+}
+
+/** put_user_pages: ends a pin. `modified` false is putUnmodified. */
+export function putPin(core: Core, pin: PinRecord, modified: boolean): void {
+  assert(pin.live, "a pin is put once");
+  core.pins.remove(pin);
+  for (let at = pin.frames.length - 1; at >= 0; at--) unlockPage(core, pin, at, modified, !modified);
+  giveCredits(core, pin.credits);
+  if (pin.write && modified && core.options.writeThrough) {
+    void core.writer.writeNow(pin.space, pin.frames.map((frame, at) => ({ frame, index: pin.firstIndex + at })));
+  }
+}

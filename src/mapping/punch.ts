@@ -1,0 +1,154 @@
+/**
+ * Punching holes, and reserving space (rule 10, second half).
+ *
+ * Punch runs under the resize mutex. It takes the exclusive locks of the range's resident pages, ascending, like a write pin
+ * (so it ends under constant readers: the gate), then the invalidate lock; pages that appeared meanwhile make it give
+ * everything back and try again, after limits.punchRetriesMax times behind a gate that keeps new pages of the range out.
+ */
+import { PinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import type { Resident } from "../cache/page-table.js";
+import type { AddressSpace } from "../cache/space.js";
+import { countedReads, countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
+import type { WaitOwner } from "../frames/locks.js";
+import { askStore } from "../io/transfer.js";
+import * as layout from "../sync/layout.js";
+import type { Core } from "./core.js";
+import { finishTruncate } from "./extend.js";
+import { describePins } from "./pin-registry.js";
+import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
+import { clearWithin, removeOwned } from "./truncate.js";
+
+/** Bytes [from, to) of a file, and the pages that they touch. */
+interface Hole {
+  readonly from: number;
+  readonly to: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/**
+ * Bytes of the range read as zeros from now on; whole blocks are given back to the store. The size stays.
+ * @throws PinfoldError EROFS, EBUSY for counted pins in the range, EDEADLK, EIO; the signal's reason
+ */
+export async function punchHole(core: Core, space: AddressSpace, position: number, length: number, owner: WaitOwner): Promise<void> {
+  refuseOwnPins(core, space, position, position + length, owner);
+  await withResizeLock(core, space, owner, async () => {
+    await finishTruncate(space);
+    const to = Math.min(position + length, space.size);
+    if (to <= position) return;
+    const hole = { from: position, to, first: space.pageOf(position), last: space.pageOf(to - 1) };
+    refuseCounted(core, space, hole);
+    try {
+      for (let tries = 1; tries <= limits.lookupRetriesMax; tries++) {
+        if (await tryPunch(core, space, hole, owner)) return;
+        if (tries >= limits.punchRetriesMax) space.gate ??= gateOf(hole);
+      }
+    } finally {
+      space.gate?.open();
+      space.gate = undefined;
+    }
+  });
+}
+
+function gateOf(hole: Hole): NonNullable<AddressSpace["gate"]> {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { first: hole.first, last: hole.last, opened, open };
+}
+
+function refuseOwnPins(core: Core, space: AddressSpace, from: number, to: number, { scope }: WaitOwner): void {
+  const { words } = core.frames;
+  for (const frame of scope?.held.keys() ?? []) {
+    const start = (words.indexOf(frame) >>> 0) * space.pageSize;
+    if (words.mappingIdOf(frame) === space.id && start < to && start + space.pageSize > from) {
+      throw new PinfoldError("EDEADLK", `punching ${space.store.name} would wait for the caller's own pin`);
+    }
+  }
+}
+
+function refuseCounted(core: Core, space: AddressSpace, hole: Hole): void {
+  const { words } = core.frames;
+  const isCounted = ({ frame }: Resident) => countedWrites(words, frame) + countedReads(words, frame) > 0;
+  if (!core.table.residents(space, hole.first, hole.last).some(isCounted)) return;
+  const pins = core.pins.holders(space, hole.first, hole.last).filter((pin) => pin.counted);
+  throw new PinfoldError("EBUSY", `pages of ${space.store.name} in the range are pinned: ${describePins(pins, core.clock.nowMs())}`);
+}
+
+async function tryPunch(core: Core, space: AddressSpace, hole: Hole, owner: WaitOwner): Promise<boolean> {
+  const owned: Resident[] = [];
+  try {
+    for (const page of core.table.residents(space, hole.first, hole.last)) {
+      if (await own(core, space, page, owner)) owned.push(page);
+    }
+    return await withInvalidateLock(core, space, { signal: owner.signal }, async () => {
+      const mine = new Set(owned.map(({ frame }) => frame));
+      if (core.table.residents(space, hole.first, hole.last).some(({ frame }) => !mine.has(frame))) return false;
+      refuseCounted(core, space, hole);
+      space.changes += 1;
+      await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
+      empty(core, space, hole, owned);
+      return true;
+    });
+  } finally {
+    for (const { frame } of owned.reverse()) core.locks.unlockExclusive(frame, true);
+  }
+}
+
+/** Locks a resident page exclusively, when no snapshot of it is in flight. False: it has left. */
+async function own(core: Core, space: AddressSpace, { frame, index }: Resident, owner: WaitOwner): Promise<boolean> {
+  for (;;) {
+    const answer = await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner);
+    if (answer !== layout.OK) return false;
+    if ((flagsOf(core.frames.words, frame) & wordBits.writeback) === 0) return true;
+    core.locks.unlockExclusive(frame);
+    await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
+  }
+}
+
+/** The store has punched: whole pages leave the cache, of others the part in the hole becomes zeros. Emptied of what left. */
+function empty(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): void {
+  const staying: Resident[] = [];
+  for (const page of owned) {
+    const start = page.index * space.pageSize;
+    const end = Math.min(start + space.pageSize, space.size);
+    if (hole.from <= start && hole.to >= end) {
+      removeOwned(core, page);
+    } else {
+      clearWithin(core, page, Math.max(0, hole.from - start), Math.min(space.pageSize, hole.to - start));
+      staying.push(page);
+    }
+  }
+  space.store.invalidatePages(hole.from, hole.to);
+  owned.splice(0, owned.length, ...staying);
+}
+
+/**
+ * Reserves space for a range for good.
+ * @throws PinfoldError EROFS, ENOSPC, ENOTSUP, EIO
+ */
+export async function allocate(core: Core, space: AddressSpace, position: number, length: number): Promise<void> {
+  const lock = space.invalidateLock;
+  await keepReservations(core, space, space.pageOf(position), space.pageOf(position + length - 1));
+  await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
+  try {
+    await askStore(space.store, "allocation", () => space.store.allocate(position, length));
+    space.changes += 1;
+  } finally {
+    core.locks.unlockShared(lock);
+  }
+}
+
+/** What is to stay reserved for good must not be given back with a grant: its *reserved* bits go. */
+async function keepReservations(core: Core, space: AddressSpace, first: number, last: number): Promise<void> {
+  const { words, thread } = core.frames;
+  for (const { frame, index } of core.table.residents(space, first, last)) {
+    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, {})) !== layout.OK) continue;
+    const blocks = words.blockWord(frame);
+    const kept = (blocks & layout.BLOCKS_GRANTED) >>> 0;
+    if (kept !== blocks >>> 0) while (words.markDirty(frame, thread, kept, words.dirtiedAt(frame)) === layout.LOST);
+    core.locks.unlockExclusive(frame);
+  }
+}

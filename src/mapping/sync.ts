@@ -1,0 +1,130 @@
+/**
+ * sync: what completed puts and writes left is durable when it resolves, or it says what is not.
+ *
+ * Rule 8. Steps: runs that are on their way are waited for; what is dirty in the range is tagged; tagged pages are written, at
+ * once where their lock is free, else waiting for it; then the store's sync, shared with others. Nothing is given up after
+ * the first failure: the rest is written, and the error names all ranges that are not durable.
+ */
+import { PinfoldError, toPinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import type { AddressSpace } from "../cache/space.js";
+import type { Scope } from "../frames/scopes.js";
+import type { DirtyPage, IndexRange } from "../writeback/dirty-set.js";
+import { tagForSync } from "../writeback/dirty-set.js";
+import type { WriteFailure } from "../writeback/writer.js";
+import type { Core } from "./core.js";
+import { finishTruncate } from "./extend.js";
+import { describePins } from "./pin-registry.js";
+
+export interface SyncOptions {
+  readonly position?: number | undefined;
+  readonly length?: number | undefined;
+  readonly pinned?: "wait" | "fail" | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly scope?: Scope | undefined;
+  /** Data and what is needed to read it back, no more (fdatasync). */
+  readonly data?: boolean | undefined;
+}
+
+/**
+ * @throws PinfoldError EDEADLK under the scope's own write pin; ERR_PINFOLD_PINNED with `pinned: "fail"`; EIO, ENOSPC and what
+ * the store says; ERR_PINFOLD_DATA_LOST; the signal's reason
+ */
+export async function sync(core: Core, space: AddressSpace, options: SyncOptions): Promise<void> {
+  const failures = await writeBack(core, space, options);
+  const storeError = await storeSync(core, space, options);
+  if (failures.length > 0) throw notDurable(space, failures, storeError);
+  if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
+}
+
+/**
+ * Write-through: what completed puts and writes left in the range has been taken by the store when it resolves.
+ * @throws PinfoldError as sync
+ */
+export async function writeThrough(core: Core, space: AddressSpace, position: number, length: number): Promise<void> {
+  const failures = await writeBack(core, space, { position, length });
+  if (failures.length > 0) throw notDurable(space, failures, undefined);
+}
+
+/** The first half of a sync: all that it covers is written. What failed. */
+async function writeBack(core: Core, space: AddressSpace, options: SyncOptions): Promise<WriteFailure[]> {
+  const range = rangeOf(space, options);
+  refuseOwnPins(core, space, range, options.scope);
+  options.signal?.throwIfAborted();
+  await unlessAborted(Promise.all(space.inFlight), options.signal);
+  const pages = tagForSync(core.frames, space, range);
+  const { failures, blocked } = await unlessAborted(core.writer.writeNow(space, pages), options.signal);
+  if (blocked.length > 0 && options.pinned === "fail") refusePinned(core, space, blocked);
+  for (const page of blocked) {
+    failures.push(...(await core.writer.writeWaiting(space, page, { signal: options.signal, scope: options.scope })));
+  }
+  return failures;
+}
+
+function rangeOf(space: AddressSpace, { position = 0, length }: SyncOptions): IndexRange {
+  if (length === 0) return { first: 1, last: 0 };
+  return { first: space.pageOf(position), last: length === undefined ? limits.filePagesMax : space.pageOf(position + length - 1) };
+}
+
+function refuseOwnPins(core: Core, space: AddressSpace, range: IndexRange, scope: Scope | undefined): void {
+  for (const [frame, hold] of scope?.held ?? []) {
+    const index = core.frames.words.indexOf(frame) >>> 0;
+    if (hold.exclusive && core.frames.words.mappingIdOf(frame) === space.id && index >= range.first && index <= range.last) {
+      throw new PinfoldError("EDEADLK", `sync of ${space.store.name} would wait for the caller's own write pin of page ${index}`);
+    }
+  }
+}
+
+/** Names the pins that keep blocked pages from being written; pages that an operation in progress holds are waited for. */
+function refusePinned(core: Core, space: AddressSpace, blocked: readonly DirtyPage[]): void {
+  const pins = blocked.flatMap(({ index }) => core.pins.holders(space, index, index)).filter((pin) => pin.write && !pin.counted);
+  if (pins.length === 0) return;
+  const holders = describePins([...new Set(pins)], core.clock.nowMs());
+  throw new PinfoldError("ERR_PINFOLD_PINNED", `${space.store.name} has dirty pages under write pins: ${holders}`);
+}
+
+async function storeSync(core: Core, space: AddressSpace, options: SyncOptions): Promise<unknown> {
+  try {
+    await finishTruncate(space);
+    await unlessAborted(core.storeSync.request(space, options.data === true), options.signal);
+    return undefined;
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    return error;
+  }
+}
+
+/** What was started goes on; only the waiting for it ends. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await work;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** One error for all that failed: the code of the first, ranges of all (the first limits.errorRangesMax). */
+function notDurable(space: AddressSpace, failures: readonly WriteFailure[], storeError: unknown): PinfoldError {
+  const sorted = [...failures].sort((a, b) => a.index - b.index);
+  const ranges: { from: number; to: number }[] = [];
+  for (const { index } of sorted) {
+    const last = ranges.at(-1);
+    if (last && last.to >= index * space.pageSize) last.to = (index + 1) * space.pageSize;
+    else ranges.push({ from: index * space.pageSize, to: (index + 1) * space.pageSize });
+  }
+  const shown = ranges.slice(0, limits.errorRangesMax).map(({ from, to }) => `[${from}, ${to})`);
+  const more = ranges.length > shown.length ? ` and ${ranges.length - shown.length} more ranges` : "";
+  const causes = [...new Set(failures.map(({ error }) => error))];
+  if (storeError) causes.push(storeError as PinfoldError);
+  const cause = causes.length === 1 ? causes[0] : new AggregateError(causes, "several errors");
+  const first = sorted[0] as WriteFailure;
+  const message = `${space.store.name}: not durable: ${shown.join(", ")}${more}: ${first.error.message}`;
+  return new PinfoldError(first.error.code, message, { cause, operation: "sync" });
+}

@@ -1,0 +1,33 @@
+/**
+ * Keeps writers from running ahead of the storage: a bounded delay at the dirty limit, before the first page lock (R28),
+ * never an error. Pages that write pins hold do not count: nobody could write them out.
+ */
+import { limits } from "../base/limits.js";
+import type { Core } from "./core.js";
+import { waitForPool } from "./frame-supply.js";
+
+/** Above the limit: how many dirty, in-flight and unstable pages there may be. */
+function isOverLimit(core: Core): boolean {
+  const most = core.options.dirtyBytesMax / core.frames.pageSize;
+  return core.flusher.heldPages - core.pins.writePages > most;
+}
+
+/** True where a writer may go on at once. */
+export function mayWriteNow(core: Core): boolean {
+  return !isOverLimit(core);
+}
+
+/**
+ * Waits until there are fewer dirty pages, at most limits.throttleMs.
+ * @throws the signal's reason
+ */
+export async function throttle(core: Core, signal: AbortSignal | undefined): Promise<void> {
+  if (!isOverLimit(core)) return;
+  const untilMs = core.clock.nowMs() + limits.throttleMs;
+  do {
+    void core.flusher.step(false);
+    const leftMs = untilMs - core.clock.nowMs();
+    if (leftMs <= 0) return;
+    await waitForPool(core, leftMs, signal);
+  } while (isOverLimit(core));
+}

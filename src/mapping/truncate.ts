@@ -1,0 +1,184 @@
+/**
+ * Cutting a file (rule 10).
+ *
+ * 1. Under the resize mutex the new size is published: new pins and reads past it fail at once, they do not wait (R26).
+ * 2. Page locks, locked pins and write-back of the range are drained, *without* the invalidate lock. Abort here restores the size.
+ * 3. Under the invalidate lock all pages of the range are locked by try-lock; if one fails, everything is given back and the
+ *    range is drained again. It ends, because nobody new gets in.
+ * 4. Tail zeroed, grants dropped, pages removed, the store told. If the store fails now, the cut stays in effect in the cache
+ *    and is finished before anything depends on it (extend.ts).
+ *
+ * The phase stands in shared memory: 1 while it can be undone, 2 once it has to be finished.
+ */
+import { PinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import type { Resident } from "../cache/page-table.js";
+import type { AddressSpace } from "../cache/space.js";
+import { countedReads, countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
+import type { Scope } from "../frames/scopes.js";
+import { askStore } from "../io/transfer.js";
+import * as layout from "../sync/layout.js";
+import type { Core } from "./core.js";
+import { extendUnderLock, finishTruncate } from "./extend.js";
+import { grantedMask } from "./grant.js";
+import { describePins } from "./pin-registry.js";
+import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
+
+export interface TruncateOptions {
+  /** What to do about locked pins of the range: wait for them (default), or fail and name them. */
+  readonly pinned?: "wait" | "fail" | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly scope?: Scope | undefined;
+}
+
+/**
+ * Sets the file's size.
+ * @throws PinfoldError EBUSY for counted pins in the range; ERR_PINFOLD_PINNED; EDEADLK under the scope's own pins; ENOSPC, EIO
+ * and what the store says; the signal's reason
+ */
+export async function truncate(core: Core, space: AddressSpace, length: number, options: TruncateOptions): Promise<void> {
+  const { signal, scope } = options;
+  refuseOwnPins(core, space, length, scope);
+  await withResizeLock(core, space, { signal, scope }, async () => {
+    await finishTruncate(space);
+    if (length > space.size) await extendUnderLock(core, space, length, signal);
+    else if (length < space.size) await cut(core, space, length, options);
+  });
+}
+
+function refuseOwnPins(core: Core, space: AddressSpace, length: number, scope: Scope | undefined): void {
+  const { words } = core.frames;
+  for (const frame of scope?.held.keys() ?? []) {
+    if (words.mappingIdOf(frame) === space.id && ((words.indexOf(frame) >>> 0) + 1) * space.pageSize > length) {
+      throw new PinfoldError("EDEADLK", `truncate of ${space.store.name} would wait for the caller's own pin`);
+    }
+  }
+}
+
+async function cut(core: Core, space: AddressSpace, length: number, options: TruncateOptions): Promise<void> {
+  const old = space.size;
+  const first = space.pageOf(length);
+  const last = space.pageOf(old - 1);
+  refuseCounted(core, space, first, last, length);
+  if (options.pinned === "fail") refuseLocked(core, space, length, last);
+  setPhase(core, space, 1);
+  space.publishSize(length);
+  try {
+    for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
+      await drain(core, space, first, last, options);
+      const removed = await withInvalidateLock(core, space, { signal: options.signal }, () => remove(core, space, length, first, last));
+      if (removed) return;
+    }
+  } catch (error) {
+    if (phaseOf(core, space) === 1) space.publishSize(old);
+    throw error;
+  } finally {
+    setPhase(core, space, 0);
+  }
+}
+
+function refuseCounted(core: Core, space: AddressSpace, first: number, last: number, from: number): void {
+  const { words } = core.frames;
+  const counted = core.table.residents(space, first, last).filter(({ frame }) => countedWrites(words, frame) + countedReads(words, frame) > 0);
+  if (counted.length === 0) return;
+  const pins = [...core.pins].filter((pin) => pin.space === space && pin.counted && pin.position + pin.length > from);
+  // A pin that ends before the cut, in the page that is cut, is not in the way.
+  if (pins.length === 0 && counted.every(({ index }) => index * space.pageSize < from)) return;
+  throw new PinfoldError("EBUSY", `pages of ${space.store.name} past ${from} are pinned: ${describePins(pins, core.clock.nowMs())}`);
+}
+
+function refuseLocked(core: Core, space: AddressSpace, from: number, last: number): void {
+  const pins = core.pins.holders(space, space.pageOf(from), last).filter((pin) => pin.position + pin.length > from);
+  if (pins.length === 0) return;
+  throw new PinfoldError("ERR_PINFOLD_PINNED", `pages of ${space.store.name} are pinned: ${describePins(pins, core.clock.nowMs())}`);
+}
+
+function phaseAddress(space: AddressSpace): number {
+  return layout.MAPPINGS + space.id * layout.MAPPING_BYTES + layout.MAPPING_PHASE;
+}
+
+function phaseOf(core: Core, space: AddressSpace): number {
+  return core.frames.shared.load(phaseAddress(space));
+}
+
+function setPhase(core: Core, space: AddressSpace, phase: 0 | 1 | 2): void {
+  core.frames.shared.store(phaseAddress(space), phase);
+}
+
+/** Waits until each page of the range has been free for a moment: neither locked nor under write-back. */
+export async function drain(core: Core, space: AddressSpace, first: number, last: number, options: TruncateOptions): Promise<void> {
+  const owner = { signal: options.signal, scope: options.scope };
+  for (const { frame, index } of core.table.residents(space, first, last)) {
+    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK) core.locks.unlockExclusive(frame);
+    await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
+  }
+}
+
+/** Locks a page exclusively now, if it is not under write-back (a snapshot of it may be in flight without a lock). */
+export function tryOwn(core: Core, space: AddressSpace, page: Resident): boolean {
+  const answer = core.locks.tryExclusive(page.frame, space.id, page.index);
+  if (answer !== layout.OK) return false;
+  if ((flagsOf(core.frames.words, page.frame) & wordBits.writeback) === 0) return true;
+  core.locks.unlockExclusive(page.frame);
+  return false;
+}
+
+/** All pages of the range by try-lock, or none. The caller holds the invalidate lock. */
+export function tryOwnAll(core: Core, space: AddressSpace, first: number, last: number): Resident[] | undefined {
+  const owned: Resident[] = [];
+  for (const page of core.table.residents(space, first, last)) {
+    if (tryOwn(core, space, page)) {
+      owned.push(page);
+      continue;
+    }
+    for (const { frame } of owned.reverse()) core.locks.unlockExclusive(frame);
+    return undefined;
+  }
+  return owned;
+}
+
+async function remove(core: Core, space: AddressSpace, length: number, first: number, last: number): Promise<boolean> {
+  const owned = tryOwnAll(core, space, first, last);
+  if (!owned) return false;
+  setPhase(core, space, 2);
+  for (const page of owned) {
+    if (page.index * space.pageSize < length) keepHead(core, space, page, length - page.index * space.pageSize);
+    else removeOwned(core, page);
+  }
+  space.store.invalidatePages(length, Number.POSITIVE_INFINITY);
+  space.pendingTruncate = length;
+  await askStore(space.store, "truncation", () => space.store.truncate(length));
+  space.pendingTruncate = undefined;
+  space.changes += 1;
+  return true;
+}
+
+/** Takes a page, locked by the caller, out of the cache. Its grant ends with the store's invalidatePages, which follows. */
+export function removeOwned(core: Core, page: Resident): void {
+  core.table.remove(page.frame);
+  core.table.release(page.frame);
+}
+
+/** The page that the cut goes through: zeros from there on, and no grant for blocks that lie wholly beyond. */
+function keepHead(core: Core, space: AddressSpace, page: Resident, keep: number): void {
+  clearWithin(core, page, keep, space.pageSize);
+  core.locks.unlockExclusive(page.frame, true);
+}
+
+/**
+ * Bytes [from, to) of an owned page become zeros, and blocks that lie wholly in it lose their grants: the store frees them,
+ * and write-back must not bring them back.
+ */
+export function clearWithin(core: Core, page: Resident, from: number, to: number): void {
+  const { words, thread } = core.frames;
+  core.frames.slice(page.frame, from, to).fill(0);
+  const firstWhole = Math.ceil(from / limits.blockSize) * limits.blockSize;
+  const lastWhole = Math.floor(to / limits.blockSize) * limits.blockSize;
+  const before = words.blockWord(page.frame);
+  if (before === 0 || lastWhole <= firstWhole) return;
+  const dropped = grantedMask(firstWhole, lastWhole) * 3;
+  const kept = (before & ~dropped) >>> 0;
+  if (kept === before >>> 0) return;
+  const seconds = words.dirtiedAt(page.frame);
+  while (words.markDirty(page.frame, thread, kept, seconds) === layout.LOST);
+}
