@@ -54,7 +54,7 @@ export async function closeSpace(core: Core, space: AddressSpace, discard: boole
 }
 
 function refusePinned(core: Core, space: AddressSpace): void {
-  const pins = core.pins.holders(space, 0, limits.filePagesMax);
+  const pins = core.pins.holders(space, 0, limits.filePagesMax - 1);
   if (pins.length > 0) throw new PinfoldError("EBUSY", `${space.store.name} has pinned pages: ${describePins(pins, core.clock.nowMs())}`);
 }
 
@@ -62,7 +62,7 @@ function refusePinned(core: Core, space: AddressSpace): void {
 async function dropAll(core: Core, space: AddressSpace): Promise<void> {
   for (let tries = 0; space.residentPages > 0; tries++) {
     if (tries > limits.lookupRetriesMax) throw new Error("pages kept coming into a closing file");
-    for (const page of core.table.residents(space, 0, limits.filePagesMax)) {
+    for (const page of core.table.residents(space, 0, limits.filePagesMax - 1)) {
       if (tryOwn(core, space, page)) {
         const blocks = core.frames.words.blockWord(page.frame);
         if (blocks !== 0) space.store.cancelMkwrite(page.index * space.pageSize, space.pageSize, blocks);

@@ -63,7 +63,7 @@ async function writeBack(core: Core, space: AddressSpace, options: SyncOptions):
 
 function rangeOf(space: AddressSpace, { position = 0, length }: SyncOptions): IndexRange {
   if (length === 0) return { first: 1, last: 0 };
-  return { first: space.pageOf(position), last: length === undefined ? limits.filePagesMax : space.pageOf(position + length - 1) };
+  return { first: space.pageOf(position), last: length === undefined ? limits.filePagesMax - 1 : space.pageOf(position + length - 1) };
 }
 
 function refuseOwnPins(core: Core, space: AddressSpace, range: IndexRange, scope: Scope | undefined): void {

@@ -130,7 +130,7 @@ export class ByteAccount {
 
   /** Waits for the bytes, after tryTake() said no; `settle(false)` if cancelWaits() comes first. */
   wait(bytes: number, settle: (held: boolean) => void): void {
-    assert(this.held > 0 || this.#sharedPart(bytes) > 0, "there is something to wait for");
+    assert(this.waits > 0 || this.held > 0 || this.#sharedPart(bytes) > 0, "there is something to wait for");
     this.#waits.push({ bytes, settle });
     this.#budget.enqueue(this);
   }

@@ -9,6 +9,7 @@
  */
 import { lstat, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
+import { dirname } from "node:path";
 import { type ErrorCode, PinfoldError, toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { checkSocketPath, type NbdAddress } from "./address.js";
@@ -55,12 +56,19 @@ async function removeStaleSocket(path: string): Promise<void> {
     if (failure.code === "ENOENT") return undefined;
     throw failure;
   });
-  if (found === undefined) return;
+  if (found === undefined) return requireFolder(path);
   if (!found.isSocket()) throw new PinfoldError("EBUSY", `${path} exists and is not a socket`, { operation: "listen" });
   if (await answers(path)) throw new PinfoldError("EBUSY", `a server listens on ${path}`, { operation: "listen" });
   await unlink(path).catch((error: unknown) => {
     const failure = toPinfoldError(error, "listen");
     if (failure.code !== "ENOENT") throw failure;
+  });
+}
+
+/** Node calls a missing folder EACCES. */
+async function requireFolder(path: string): Promise<void> {
+  await lstat(dirname(path)).catch((error: unknown) => {
+    throw toPinfoldError(error, "listen");
   });
 }
 

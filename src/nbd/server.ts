@@ -138,13 +138,15 @@ export class NbdServer {
     for (const connection of [...this.#connections]) connection.close();
     let timer: Timer | undefined;
     const stuck = new Promise<never>((_, reject) => {
-      timer = this.#clock.after(graceMs, () => {
+      const giveUp = (): void => {
+        const message = `${this.#counters.inFlight} requests are still with their device`;
+        reject(new PinfoldError("EBUSY", message, { operation: "close" }));
+      };
+      const cutOff = (): void => {
         this.#cutOff();
-        timer = this.#clock.after(graceMs, () => {
-          const message = `${this.#counters.inFlight} requests are still with their device`;
-          reject(new PinfoldError("EBUSY", message, { operation: "close" }));
-        });
-      });
+        timer = this.#clock.after(graceMs, giveUp, true);
+      };
+      timer = this.#clock.after(graceMs, cutOff, true);
     });
     try {
       await Promise.race([Promise.all([empty, listenerClosed]), stuck]);

@@ -73,10 +73,10 @@ test(`${streams} random and truncated streams: bounded memory, another client is
   const server = await startServer(t, device);
   const good = await startClient(t, server, { structured: true });
 
-  let running = true;
+  const during = new AbortController();
   let rounds = 0;
   const undisturbed = (async () => {
-    while (running) {
+    while (!during.signal.aborted) {
       const bytes = pattern(5000, rounds++);
       await good.write(3 * MiB, bytes);
       assert.ok((await good.read(3 * MiB, 5000)).equals(bytes));
@@ -98,7 +98,7 @@ test(`${streams} random and truncated streams: bounded memory, another client is
   device.tryWrite = (source, position) =>
     position + source.length > 2 * MiB && position < 3 * MiB ? true : guarded(source, position);
   await Promise.all(Array.from({ length: 10 }, worker));
-  running = false;
+  during.abort();
   await undisturbed;
   assert.ok(rounds > 10, `the good client went on (${rounds} rounds)`);
   await until(() => server.stats().connections === 1, "the others to be gone");
