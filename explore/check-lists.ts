@@ -20,10 +20,10 @@ export function checkLists(memory: WordsMemory, findings: Findings): void {
   for (let frame = 0; frame < frames + snapshots; frame++) {
     const wanted = placeOf(memory, frame);
     const found = places.get(frame) ?? "none";
-    findings.expect(found === wanted, `frame ${frame} belongs on list ${wanted} and is on ${found}`);
+    findings.expect(found === wanted, () => `frame ${frame} belongs on list ${wanted} and is on ${found}`);
     if (found === "none") {
       const free = memory.get(memory.link(frame)) === 0 && memory.get(memory.link(frame) + 4) === 0;
-      findings.expect(free, `frame ${frame} is on no list and its link says otherwise`);
+      findings.expect(free, () => `frame ${frame} is on no list and its link says otherwise`);
     }
   }
 }
@@ -57,16 +57,16 @@ function walkList(memory: WordsMemory, list: number, mapping: number, places: Ma
     const frame = next - 1;
     if (frame >= all || places.has(frame)) break;
     const link = memory.get(memory.link(frame));
-    findings.expect(link >>> layout.LINK_LIST_SHIFT === list, `frame ${frame} is on ${what}, its link names another`);
-    findings.expect((link & layout.LINK_FRAME_MASK) === previous, `frame ${frame} on ${what} has the wrong one before it`);
+    findings.expect(link >>> layout.LINK_LIST_SHIFT === list, () => `frame ${frame} is on ${what}, its link names another`);
+    findings.expect((link & layout.LINK_FRAME_MASK) === previous, () => `frame ${frame} on ${what} has the wrong one before it`);
     places.set(frame, place(list, mapping));
     previous = next;
     next = memory.get(memory.link(frame) + 4);
     count++;
   }
-  findings.expect(next === 0, `${what} leads to a frame that is on a list already, or to none`);
-  findings.expect(memory.get(head + 4) === previous, `${what} has a wrong tail`);
-  findings.expect(memory.get(head + 8) === count, `${what} counts ${memory.get(head + 8)}, it has ${count}`);
+  findings.expect(next === 0, () => `${what} leads to a frame that is on a list already, or to none`);
+  findings.expect(memory.get(head + 4) === previous, () => `${what} has a wrong tail`);
+  findings.expect(memory.get(head + 8) === count, () => `${what} counts ${memory.get(head + 8)}, it has ${count}`);
 }
 
 /** A mapped frame is in its bucket's chain, once; no other frame is in any. */
@@ -75,23 +75,23 @@ export function checkTable(memory: WordsMemory, findings: Findings): void {
   const seen = new Set<number>();
   const keys = new Set<string>();
   for (let bucket = 0; bucket < frames; bucket++) {
-    findings.expect((memory.get(buckets + bucket * 8 + 4) & 1) === 0, `bucket ${bucket} is latched between steps`);
+    findings.expect((memory.get(buckets + bucket * 8 + 4) & 1) === 0, () => `bucket ${bucket} is latched between steps`);
     let next = memory.get(buckets + bucket * 8);
     for (let length = 0; next !== 0 && length <= frames; length++) {
       const frame = next - 1;
       const good = frame < frames && !seen.has(frame) && memory.state(frame) === layout.STATE_MAPPED;
-      findings.expect(good, `bucket ${bucket} leads to frame ${frame}, which is in a chain already or not mapped`);
+      findings.expect(good, () => `bucket ${bucket} leads to frame ${frame}, which is in a chain already or not mapped`);
       if (!good) break;
       const key = `${memory.mappingOf(frame)}:${memory.index(frame)}`;
-      findings.expect(memory.bucket(memory.mappingOf(frame), memory.index(frame)) === bucket, `frame ${frame} is in a foreign chain`);
-      findings.expect(!keys.has(key), `page ${key} is in the table twice`);
+      findings.expect(memory.bucket(memory.mappingOf(frame), memory.index(frame)) === bucket, () => `frame ${frame} is in a foreign chain`);
+      findings.expect(!keys.has(key), () => `page ${key} is in the table twice`);
       keys.add(key);
       seen.add(frame);
       next = memory.get(memory.record(frame) + layout.RECORD_NEXT);
     }
   }
   for (let frame = 0; frame < frames; frame++) {
-    if (memory.state(frame) === layout.STATE_MAPPED) findings.expect(seen.has(frame), `frame ${frame} is mapped and in no chain`);
+    if (memory.state(frame) === layout.STATE_MAPPED) findings.expect(seen.has(frame), () => `frame ${frame} is mapped and in no chain`);
   }
 }
 
@@ -102,14 +102,14 @@ export function checkNodes(memory: WordsMemory, findings: Findings): Waiting {
   const queued = new Set<number>();
   for (let record = 0; record < records; record++) {
     const queue = memory.queue(record);
-    findings.expect((queue & layout.QUEUE_LATCH) === 0, `the queue of record ${record} is latched between steps`);
+    findings.expect((queue & layout.QUEUE_LATCH) === 0, () => `the queue of record ${record} is latched between steps`);
     const members = walkQueue(memory, record, queue, queued, findings);
     if (members.length > 0) waiting.set(record, members);
   }
   let free = 0;
   let next = memory.get(layout.HEADER_NODES_FREE);
   while (next !== 0 && free <= nodes) {
-    findings.expect(next <= nodes && memory.nodeState(next - 1) === layout.NODE_FREE, `node ${next - 1} is on the free stack and used`);
+    findings.expect(next <= nodes && memory.nodeState(next - 1) === layout.NODE_FREE, () => `node ${next - 1} is on the free stack and used`);
     next = memory.get(memory.node(next - 1) + layout.NODE_NEXT);
     free++;
   }
@@ -117,10 +117,10 @@ export function checkNodes(memory: WordsMemory, findings: Findings): Waiting {
   for (let node = 0; node < nodes; node++) {
     const state = memory.nodeState(node);
     if (state !== layout.NODE_FREE) used++;
-    findings.expect((state === layout.NODE_WAITING) === queued.has(node), `node ${node} is in state ${state}, its queue says otherwise`);
+    findings.expect((state === layout.NODE_WAITING) === queued.has(node), () => `node ${node} is in state ${state}, its queue says otherwise`);
   }
-  findings.expect(free + used === nodes, `${free} nodes are free and ${used} used, of ${nodes}`);
-  findings.expect(memory.get(layout.HEADER_NODES_USED) === used, `the header counts ${memory.get(layout.HEADER_NODES_USED)} nodes, ${used} are used`);
+  findings.expect(free + used === nodes, () => `${free} nodes are free and ${used} used, of ${nodes}`);
+  findings.expect(memory.get(layout.HEADER_NODES_USED) === used, () => `the header counts ${memory.get(layout.HEADER_NODES_USED)} nodes, ${used} are used`);
   return waiting;
 }
 
@@ -130,15 +130,15 @@ function walkQueue(memory: WordsMemory, record: number, queue: number, queued: S
   let next = (queue >>> layout.QUEUE_HEAD_SHIFT) & layout.QUEUE_MASK;
   while (next !== 0 && !queued.has(next - 1) && next <= memory.plan.nodes) {
     const node = memory.node(next - 1);
-    findings.expect(memory.get(node + layout.NODE_FRAME) === record, `node ${next - 1} is queued on record ${record}, it names another`);
-    findings.expect(memory.get(node + layout.NODE_PREVIOUS) === previous, `node ${next - 1} has the wrong one before it`);
+    findings.expect(memory.get(node + layout.NODE_FRAME) === record, () => `node ${next - 1} is queued on record ${record}, it names another`);
+    findings.expect(memory.get(node + layout.NODE_PREVIOUS) === previous, () => `node ${next - 1} has the wrong one before it`);
     queued.add(next - 1);
     members.push(next - 1);
     previous = next;
     next = memory.get(node + layout.NODE_NEXT);
   }
-  findings.expect(next === 0, `the queue of record ${record} leads to a node that is queued already, or to none`);
-  findings.expect(((queue >>> layout.QUEUE_TAIL_SHIFT) & layout.QUEUE_MASK) === previous, `the queue of record ${record} has a wrong tail`);
+  findings.expect(next === 0, () => `the queue of record ${record} leads to a node that is queued already, or to none`);
+  findings.expect(((queue >>> layout.QUEUE_TAIL_SHIFT) & layout.QUEUE_MASK) === previous, () => `the queue of record ${record} has a wrong tail`);
   return members;
 }
 
@@ -163,13 +163,13 @@ export function checkCounts(memory: WordsMemory, findings: Findings): void {
   for (const [name, ofMapping, ofHeader, test] of counters) {
     for (let mapping = 0; mapping < mappings && ofMapping >= 0; mapping++) {
       const [counted, is] = [memory.get(memory.mapping(mapping) + ofMapping), of(mapping, test)];
-      findings.expect(counted === is, `mapping ${mapping} counts ${counted} ${name} pages, it has ${is}`);
+      findings.expect(counted === is, () => `mapping ${mapping} counts ${counted} ${name} pages, it has ${is}`);
     }
     if (ofHeader < 0) continue;
     const [counted, is] = [memory.get(ofHeader), of(-1, test)];
-    findings.expect(counted === is, `the header counts ${counted} ${name} pages, there are ${is}`);
+    findings.expect(counted === is, () => `the header counts ${counted} ${name} pages, there are ${is}`);
   }
   const held = Array.from({ length: memory.plan.threads }, (_, thread) => memory.get(layout.THREADS + thread * layout.THREAD_BYTES + layout.THREAD_CREDITS));
   const credits = memory.get(layout.HEADER_CREDITS) + held.reduce((sum, count) => sum + count, 0);
-  findings.expect(credits === frames, `there are ${credits} frame credits, of ${frames}`);
+  findings.expect(credits === frames, () => `there are ${credits} frame credits, of ${frames}`);
 }

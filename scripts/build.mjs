@@ -38,7 +38,7 @@ function whenChanged(name, hash, outputs, make) {
 
 function buildWords() {
   const sources = filesBelow("src/sync/words").filter((path) => path.endsWith(".ts"));
-  const hash = hashOf([...sources, "package-lock.json"], words.flags.join(" "));
+  const hash = hashOf([...sources, "src/sync/layout.ts", "package-lock.json"], words.flags.join(" "));
   whenChanged("words", hash, [words.output], () => {
     mkdirSync(dirname(join(root, words.output)), { recursive: true });
     return runNode("node_modules/assemblyscript/bin/asc.js", [words.entry, "--outFile", words.output, ...words.flags]);

@@ -1,6 +1,6 @@
 /**
  * Builds what changed, then serves ./pinfold.img as a network block device on this machine.
- * Further arguments are handed on: `npm start -- --http 127.0.0.1:8080`.
+ * Further arguments are handed on: `npm start -- --memory 64MiB`.
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";

@@ -82,7 +82,7 @@ export class Connection {
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
     socket.on("data", (chunk: Buffer) => this.#received(chunk));
-    socket.on("end", () => this.#leave());
+    socket.on("end", () => this.#peerEnded());
     socket.on("error", (error: NodeJS.ErrnoException) => this.#socketFailed(error));
     socket.on("close", () => this.#gone());
     this.#writer.raw(greeting());
@@ -192,6 +192,11 @@ export class Connection {
       case "broken":
         this.#fail("not an NBD request");
     }
+  }
+
+  /** Without a goodbye before it, this is how a client that died looks: nobody waits for replies. */
+  #peerEnded(): void {
+    if (this.#phase !== "leaving") this.destroy();
   }
 
   /** Takes nothing more, but finishes. */

@@ -29,7 +29,15 @@ export async function startServer(
     address: { path: join(scratchFolder(t), "nbd.sock") },
     ...options,
   });
-  t.after(() => server.close({ graceMs: 200 }));
+  t.after(async () => {
+    const ended = new AbortController();
+    const closing = server.close({ graceMs: 200 }).finally(() => ended.abort());
+    while (options.clock instanceof ManualClock && !ended.signal.aborted) {
+      options.clock.advance(200);
+      await pause(5);
+    }
+    await closing;
+  });
   return server;
 }
 

@@ -1,0 +1,118 @@
+/**
+ * `pinfold serve`: files behind one cache, as network disks, until a signal ends it.
+ *
+ * The end: nobody new is let in, requests in flight are answered, everything is synced, exit status 0. A second signal ends the
+ * process at once (what was flushed is safe, the rest is not). If the sync at the end fails, that is said, and the status is 1.
+ */
+import { basename } from "node:path";
+import { CachedFile } from "../api/cached-file.js";
+import { PinfoldError } from "../base/errors.js";
+import { formatBytes } from "../base/sizes.js";
+import { PageCache } from "../index.js";
+import { FileDevice, NbdServer, isLoopbackAddress, parseNbdAddress } from "../nbd/index.js";
+import { StatusLine } from "./status-line.js";
+
+export interface ServeOptions {
+  readonly size?: number;
+  readonly memory: number;
+  readonly pageSize: number;
+  readonly nbd: string;
+  readonly readOnly: boolean;
+  readonly direct: boolean;
+}
+
+/** @throws PinfoldError whatever keeps it from starting, or from ending cleanly */
+export async function serve(targets: readonly string[], options: ServeOptions): Promise<void> {
+  const address = parseNbdAddress(options.nbd);
+  const names = exportNames(targets);
+  if (options.readOnly && options.size !== undefined) throw new PinfoldError("EINVAL", "--read-only and --size exclude each other");
+  const cache = await PageCache.open({ memory: options.memory, pageSize: options.pageSize });
+  const stop = onSignals();
+  let server: NbdServer | undefined;
+  try {
+    const files = await openAll(cache, targets, options);
+    const exports = new Map(files.map((file, at) => [names[at] as string, new FileDevice(file)]));
+    const status = new StatusLine(process.stderr);
+    server = await NbdServer.listen({
+      exports,
+      address,
+      onError: (error, peer) => status.message(`${peer}: ${error.message}`),
+    });
+    if (!isLoopbackAddress(address)) {
+      status.message(`warning: everybody who reaches ${options.nbd} can read and write these disks: there is no authentication`);
+    }
+    announce(cache, server, files, [...exports.keys()]);
+    status.start(cache, server);
+    await stop.requested;
+    status.end();
+    process.stderr.write("pinfold: ending: finishing requests, syncing\n");
+    await server.close();
+    server = undefined;
+  } catch (error) {
+    await server?.close().catch(() => {});
+    await cache.close().catch(() => {});
+    stop.forget();
+    throw error;
+  }
+  try {
+    await cache.close();
+  } finally {
+    stop.forget();
+  }
+}
+
+/** Each export has the name of its file. @throws PinfoldError EINVAL where two have the same */
+function exportNames(targets: readonly string[]): string[] {
+  const names = targets.map((target) => basename(target));
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) throw new PinfoldError("EINVAL", `two targets are called ${twice}: an export is named after its file`);
+  return names;
+}
+
+async function openAll(cache: PageCache, targets: readonly string[], options: ServeOptions): Promise<CachedFile[]> {
+  const files: CachedFile[] = [];
+  for (const target of targets) {
+    const { readOnly, direct, size } = options;
+    const file = await cache.open(target, { readOnly, direct, ...(size === undefined ? {} : { create: true, size }) });
+    if (file.size === 0) throw new PinfoldError("EINVAL", `${target} is empty: pass --size to give a new file a size`);
+    files.push(file);
+  }
+  return files;
+}
+
+function announce(cache: PageCache, server: NbdServer, files: readonly CachedFile[], names: readonly string[]): void {
+  const { frames, pageSize } = cache.stats();
+  process.stdout.write(`pinfold: ${formatBytes(frames * pageSize)} of page memory in ${frames} frames\n`);
+  files.forEach((file, at) => {
+    const flags = file.readOnly ? ", read-only" : "";
+    process.stdout.write(`pinfold: ${file.name} (${formatBytes(file.size)}${flags}): ${server.uri(at === 0 ? "" : names[at])}\n`);
+  });
+  process.stdout.write(`pinfold: ready; try: nbdinfo ${server.uri("")} (Ctrl-C ends it)\n`);
+}
+
+/** The first SIGINT or SIGTERM asks for the end; the second one is the end. */
+function onSignals(): { readonly requested: Promise<void>; forget(): void } {
+  let ask = () => {};
+  let asked = false;
+  const requested = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (asked) {
+      // Without a handler the signal does what it does to everybody: no exit handlers, no flush.
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    }
+    asked = true;
+    ask();
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return {
+    requested,
+    forget() {
+      process.off("SIGINT", onSignal);
+      process.off("SIGTERM", onSignal);
+    },
+  };
+}
