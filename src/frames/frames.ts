@@ -30,6 +30,7 @@ export class Frames {
   readonly count: number;
   /** This thread's slot. */
   readonly thread: number;
+  readonly wordsMemory: WebAssembly.Memory;
   readonly segments: readonly WebAssembly.Memory[];
   readonly framesPerSegment: number;
   readonly #bytes: readonly Uint8Array[];
@@ -41,6 +42,7 @@ export class Frames {
     this.pageSize = plan.pageSize;
     this.count = plan.frames;
     this.thread = thread;
+    this.wordsMemory = wordsMemory;
     this.segments = segments;
     this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
     this.#bytes = segments.map((memory) => new Uint8Array(memory.buffer));

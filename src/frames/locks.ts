@@ -63,6 +63,7 @@ export class PageLocks {
   readonly #thread: number;
   readonly #waiters = new Map<number, Waiter>();
   #timer: Timer | undefined;
+  #listening = false;
   /** Called for waits that last. */
   onStuck: (wait: StuckWait) => void = () => {};
 
@@ -218,6 +219,7 @@ export class PageLocks {
       const waiter: Waiter = { record, mode, scope, sinceMs: this.#clock.nowMs(), settle, gateMs: 0, reported: false };
       this.#waiters.set(node, waiter);
       scope?.startWait(record);
+      this.#listen();
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#startTimer();
     });
@@ -302,8 +304,23 @@ export class PageLocks {
     }
   }
 
-  /** Settles what other threads have granted to this one: called when its doorbell rang. */
-  answerDoorbell(): void {
+  /** Rule 18: one wait on this thread's doorbell, from its first waiter on, for whatever other threads grant to it. */
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    const doorbell = layout.THREADS + this.#thread * layout.THREAD_BYTES + layout.THREAD_DOORBELL;
+    const seen = this.#frames.shared.load(doorbell);
+    // What was granted between joining the queue and looking at the doorbell.
+    this.#answerDoorbell();
+    void this.#frames.shared.heard(doorbell, seen).then(() => {
+      this.#listening = false;
+      this.#answerDoorbell();
+      if (this.#waiters.size > 0) this.#listen();
+    });
+  }
+
+  /** Settles what other threads have granted to this one. */
+  #answerDoorbell(): void {
     for (const [node, waiter] of [...this.#waiters]) {
       const state = this.#frames.shared.load(layout.NODES + node * layout.NODE_BYTES + layout.NODE_STATE);
       if (state !== layout.NODE_WAITING) waiter.settle(state);
