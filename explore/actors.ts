@@ -5,12 +5,15 @@
  * a step only its answer counts, not what it read inside; after an answer LOST the caller's loop is where it was before,
  * so the history goes back as well. That is sound because no loop here keeps anything else from one turn to the next.
  *
+ * A script runs again to come back to an earlier point: answers that it got before are given to it at once (`given`). So it
+ * must not look at anything but what its steps answered.
+ *
  * See also: enumerator.ts; src/frames/locks.ts, which has the same loops for production.
  */
 import * as layout from "../src/sync/layout.js";
 import type { Step, StepWords } from "./builds.js";
 import { POINT_LOAD, POINT_STORE } from "./transform.js";
-import { newTrack, remember, type TracedMemory, type Track } from "./traced-memory.js";
+import { remember, Track, type TracedMemory } from "./traced-memory.js";
 
 /** A piece of a script: points out, an answer at the end. */
 export type Play<Answer = void> = Generator<number, Answer, undefined>;
@@ -24,40 +27,27 @@ type StepName = Exclude<keyof StepWords, "configure">;
 /** Turns of a loop that has to end long before. */
 const turnsMax = 100_000;
 
-/** What the actors of one run share beside the memory: who believes to hold what. */
-export class Holds {
-  readonly #holds = new Map<number, Map<Actor, Hold>>();
-
-  claim(frame: number, actor: Actor, hold: Hold): void {
-    const holders = this.#holds.get(frame) ?? new Map<Actor, Hold>();
-    for (const [other, theirs] of holders) {
-      if (hold === "exclusive" || theirs === "exclusive") throw new Error(`${actor.name} holds record ${frame} ${hold}, ${other.name} ${theirs}`);
-    }
-    holders.set(actor, hold);
-    this.#holds.set(frame, holders);
-  }
-
-  drop(frame: number, actor: Actor): void {
-    if (this.#holds.get(frame)?.delete(actor) !== true) throw new Error(`${actor.name} lets go of record ${frame}, which it does not hold`);
-  }
-}
+/** Holds take two bits a record, so records below 15 can be held by actors. */
+const holdBits: Readonly<Record<Hold, number>> = { shared: 1, exclusive: 2 };
+const anyHold = 3;
 
 export class Actor {
   readonly name: string;
   readonly thread: number;
   readonly words: StepWords;
   readonly traced: TracedMemory;
-  readonly holds: Holds;
-  readonly track: Track = newTrack();
+  /** All actors of the run, this one included. */
+  readonly all: readonly Actor[];
+  readonly track = new Track();
   /** Calls and answers so far, where somebody wants to read them. */
   readonly calls: string[] | undefined;
 
-  constructor(name: string, thread: number, words: StepWords, traced: TracedMemory, holds: Holds, calls?: string[]) {
+  constructor(name: string, thread: number, words: StepWords, traced: TracedMemory, all: readonly Actor[], calls?: string[]) {
     this.name = name;
     this.thread = thread;
     this.words = words;
     this.traced = traced;
-    this.holds = holds;
+    this.all = all;
     this.calls = calls;
   }
 
@@ -65,14 +55,54 @@ export class Actor {
   *do(name: StepName, ...taken: number[]): Play<number> {
     const { track } = this;
     const { one, two } = track;
-    const answer = yield* (this.words[name] as (...all: number[]) => Step)(...taken);
+    let answer = this.#given();
+    if (answer === undefined) {
+      answer = (yield* (this.words[name] as (...all: number[]) => Step)(...taken)) ?? 0;
+      track.finish(answer);
+      this.calls?.push(`${this.name}: ${name}(${taken.join(", ")}) = ${answer}`);
+      if (track.held !== 0) throw new Error(`${name} ended with a latch taken`);
+    }
     track.one = one;
     track.two = two;
-    remember(track, answer ?? 0);
-    track.wrote = false;
-    this.calls?.push(`${this.name}: ${name}(${taken.join(", ")}) = ${answer ?? "-"}`);
-    if (track.held !== 0) throw new Error(`${name} ended with a latch taken`);
+    remember(track, answer);
     return answer;
+  }
+
+  /** What the script was answered here before, where it runs again. */
+  #given(): number | undefined {
+    return this.track.given < this.track.answers.length ? this.track.answers[this.track.given++] : undefined;
+  }
+
+  /** One operation of the script's own, which is a step of its own. */
+  *#operation(point: number, run: () => number): Play<number> {
+    const { one, two } = this.track;
+    let answer = this.#given();
+    if (answer === undefined) {
+      yield point;
+      answer = run();
+      this.track.finish(answer);
+    }
+    this.forget(one, two);
+    remember(this.track, answer);
+    return answer;
+  }
+
+  /** Says that this actor holds a record now. */
+  claim(frame: number, hold: Hold): void {
+    if (!this.traced.feeding) {
+      for (const { name, track } of this.all) {
+        const theirs = (track.holding >>> (frame * 2)) & anyHold;
+        if (theirs === 0 || (theirs === holdBits.shared && hold === "shared")) continue;
+        throw new Error(`${this.name} holds record ${frame} ${hold}, ${name} ${theirs === holdBits.shared ? "shared" : "exclusive"}`);
+      }
+    }
+    this.track.holding |= holdBits[hold] << (frame * 2);
+  }
+
+  /** Says that this actor is about to let go of a record. */
+  drop(frame: number): void {
+    this.check(((this.track.holding >>> (frame * 2)) & anyHold) !== 0, `lets go of record ${frame}, which it does not hold`);
+    this.track.holding &= ~(anyHold << (frame * 2));
   }
 
   /** A call repeated while it answers LOST. */
@@ -94,14 +124,18 @@ export class Actor {
 
   /** A word of the scenario's own, or of the memory, read as a point. */
   *load(address: number): Play<number> {
-    yield address * 4 + POINT_LOAD;
-    return this.traced.load32(address);
+    return yield* this.#operation(address * 4 + POINT_LOAD, () => this.traced.load32(address));
+  }
+
+  *load16(address: number): Play<number> {
+    return yield* this.#operation(address * 4 + POINT_LOAD, () => this.traced.load16(address));
   }
 
   *store(address: number, value: number): Play {
-    yield address * 4 + POINT_STORE;
-    this.traced.store32(address, value);
-    this.track.wrote = false;
+    yield* this.#operation(address * 4 + POINT_STORE, () => {
+      this.traced.store32(address, value);
+      return 0;
+    });
   }
 
   check(condition: boolean, sentence: string): void {
@@ -112,8 +146,8 @@ export class Actor {
 
   /** Blocks until a node is not waiting any more, then frees it. The node's last state. */
   *waitFor(node: number): Play<number> {
-    yield -(node + 1);
-    const state = this.traced.load32(this.traced.memory.node(node) + layout.NODE_STATE);
+    const address = this.traced.memory.node(node) + layout.NODE_STATE;
+    const state = yield* this.#operation(-(node + 1), () => this.traced.load32(address));
     this.check((yield* this.until("accept", node)) === layout.OK, "a settled node is accepted");
     return state;
   }
@@ -178,21 +212,20 @@ export class Actor {
 
   /** Says that the actor holds this page now, and looks whether it is that page. */
   *holdsPage(hold: Hold, frame: number, mapping: number, index: number): Play {
-    this.holds.claim(frame, this, hold);
-    const { memory } = this.traced;
-    const key = yield* this.load(memory.record(frame) + layout.RECORD_INDEX);
-    yield memory.record(frame) * 4 + layout.RECORD_MAPPING * 4 + POINT_LOAD;
-    const owner = this.traced.load16(memory.record(frame) + layout.RECORD_MAPPING);
+    this.claim(frame, hold);
+    const record = this.traced.memory.record(frame);
+    const key = yield* this.load(record + layout.RECORD_INDEX);
+    const owner = yield* this.load16(record + layout.RECORD_MAPPING);
     this.check(key === index && owner === mapping, `locked page ${mapping}:${index} in frame ${frame} and got ${owner}:${key}`);
   }
 
   *unlockShared(frame: number): Play {
-    this.holds.drop(frame, this);
+    this.drop(frame);
     yield* this.settle(frame, yield* this.do("unlockShared", frame, this.thread));
   }
 
   *unlockExclusive(frame: number, modified = 0): Play {
-    this.holds.drop(frame, this);
+    this.drop(frame);
     yield* this.settle(frame, yield* this.until("unlockExclusive", frame, this.thread, modified));
   }
 
@@ -201,7 +234,7 @@ export class Actor {
     this.check((yield* this.until("condemn", frame, this.thread)) === layout.OK, "its owner condemns a page");
     yield* this.dismissAll(frame);
     yield* this.removeFrozen(frame, mapping, index);
-    this.holds.drop(frame, this);
+    this.drop(frame);
   }
 
   *dismissAll(frame: number): Play {
@@ -235,7 +268,7 @@ export class Actor {
     for (let turn = 0; turn < turnsMax; turn++) {
       if ((yield* this.until("find", mapping, index, this.thread)) >= 0) return false;
       if ((yield* this.do("insert", frame, mapping, index, this.thread, 0)) === layout.OK) {
-        this.holds.claim(frame, this, "exclusive");
+        this.claim(frame, "exclusive");
         yield* this.do("setUptodate", frame);
         return true;
       }

@@ -12,6 +12,11 @@ import { dirname, join } from "node:path";
 import type { Words } from "../src/sync/words.js";
 import { transform, type Sources } from "./transform.js";
 
+/** What the text of a step build calls in addition: an addition whose result nobody uses. */
+export interface StepOps extends AtomicOps {
+  count32(address: number, delta: number): void;
+}
+
 /** What the text of a build calls for each atomic operation. 64-bit values are BigInts. */
 export interface AtomicOps {
   load16(address: number): number;
@@ -87,8 +92,10 @@ export function makeReference(text: string, buffer: SharedArrayBuffer): Words {
   return (new Function("ops", text) as Maker)(sharedOps(buffer)) as Words;
 }
 
+export type StepsMaker = (ops: StepOps) => StepWords;
+
 /** A maker of step builds over any ops. The transform is done once. */
-export function stepsMaker(sources: Sources): (ops: AtomicOps) => StepWords {
+export function stepsMaker(sources: Sources): StepsMaker {
   const make = new Function("ops", transform(sources, "steps")) as Maker;
   return (ops) => make(ops) as StepWords;
 }

@@ -10,9 +10,9 @@
 import ts from "typescript-api";
 import {
   complain,
+  POINT_COUNT,
   POINT_LOAD,
   POINT_STORE,
-  POINT_SWAP,
   POINT_UPDATE,
   type Declarations,
   type Mode,
@@ -35,7 +35,7 @@ const pointKinds: Readonly<Record<string, number>> = {
   sub: POINT_UPDATE,
   and: POINT_UPDATE,
   or: POINT_UPDATE,
-  cmpxchg: POINT_SWAP,
+  cmpxchg: POINT_UPDATE,
 };
 const operandsAfterAddress: Readonly<Record<string, number>> = { load: 0, cmpxchg: 2 };
 const comparisons: Readonly<Record<string, string>> = { "==": "===", "!=": "!==", "<": "<", "<=": "<=", ">": ">", ">=": ">=" };
@@ -114,7 +114,7 @@ export class Expressions {
     if (ts.isPrefixUnaryExpression(node)) return this.#emitUnary(node);
     if (ts.isBinaryExpression(node)) return this.#emitBinary(node, wanted);
     if (ts.isConditionalExpression(node)) return this.#emitConditional(node, wanted);
-    if (ts.isCallExpression(node)) return this.#emitCall(node);
+    if (ts.isCallExpression(node)) return this.emitCall(node);
     return complain(node, "unknown expression");
   }
 
@@ -173,9 +173,10 @@ export class Expressions {
     return { code: `(${condition} ? ${this.#as(one, type, node)} : ${this.#as(other, type, node)})`, type };
   }
 
-  #emitCall(node: ts.CallExpression): Value {
+  /** A call; `unused`: it is a statement, nobody takes its answer. */
+  emitCall(node: ts.CallExpression, unused = false): Value {
     const name = node.expression.getText();
-    if (name.startsWith("atomic.")) return this.#emitAtomic(node, name.slice("atomic.".length));
+    if (name.startsWith("atomic.")) return this.#emitAtomic(node, name.slice("atomic.".length), unused);
     const [argument] = node.arguments;
     if (castTypes.includes(name) && argument !== undefined) return this.#emitCast(name as Type, argument);
     const called = this.#declarations.functions.get(name);
@@ -202,7 +203,7 @@ export class Expressions {
   }
 
   /** `atomic.load<u32>(address)` becomes `ops.load32(address)`, in steps after a point. */
-  #emitAtomic(node: ts.CallExpression, operation: string): Value {
+  #emitAtomic(node: ts.CallExpression, operation: string, unused: boolean): Value {
     const type = node.typeArguments?.[0]?.getText() ?? "";
     const width = widths[type];
     const kind = pointKinds[operation];
@@ -214,6 +215,10 @@ export class Expressions {
     if (this.#mode === "plain") return { code: `ops.${operation}${width}(${values.join(", ")})`, type: answer };
     const held = values.map(() => `t${++this.temporaries}`);
     const taken = values.map((value, at) => `${held[at]} = ${value}`).join(", ");
+    if (unused && width === 32 && (operation === "add" || operation === "sub")) {
+      const delta = operation === "add" ? held[1] : `-${held[1]}`;
+      return { code: `(${taken}, yield ${held[0]} * 4 + ${POINT_COUNT}, ops.count32(${held[0]}, ${delta}))`, type: "void" };
+    }
     return { code: `(${taken}, yield ${held[0]} * 4 + ${kind}, ops.${operation}${width}(${held.join(", ")}))`, type: answer };
   }
 }

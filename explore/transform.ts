@@ -18,7 +18,7 @@ import ts from "typescript-api";
 import { Expressions } from "./transform-expressions.js";
 import { complain, typeOf, type Declarations, type Mode, type Type, type WordsFunction } from "./words-language.js";
 
-export { POINT_LOAD, POINT_STORE, POINT_SWAP, POINT_UPDATE, type Mode } from "./words-language.js";
+export { POINT_COUNT, POINT_LOAD, POINT_STORE, POINT_UPDATE, type Mode } from "./words-language.js";
 
 /** Path to text; the path ending in words/index.ts names the exports. */
 export type Sources = ReadonlyMap<string, string>;
@@ -214,7 +214,7 @@ class Statements {
       if (!ts.isIdentifier(node.left)) return complain(node, "only a variable is assigned to");
       return `${node.left.text} = ${this.#expressions.emitAs(node.right, this.#expressions.typeOfName(node.left))}`;
     }
-    if (ts.isCallExpression(node)) return this.#expressions.emit(node).code;
+    if (ts.isCallExpression(node)) return this.#expressions.emitCall(node, true).code;
     return complain(node, "unknown expression statement");
   }
 }

@@ -57,9 +57,9 @@ export function visit(hold: Hold, frame: number, mapping: number, index: number,
 /** Reclaim: freezes the page in `frame` and takes it out of the table, if it may. True if the frame is reserved now. */
 export function* evict(actor: Actor, frame: number, mapping: number, index: number): Play<boolean> {
   if ((yield* actor.until("freeze", frame, actor.thread)) !== layout.OK) return false;
-  actor.holds.claim(frame, actor, "exclusive");
+  actor.claim(frame, "exclusive");
   yield* actor.removeFrozen(frame, mapping, index);
-  actor.holds.drop(frame, actor);
+  actor.drop(frame);
   return true;
 }
 
@@ -78,7 +78,7 @@ export function* pinCounted(actor: Actor, frame: number, mapping: number, index:
 
 /** The exclusive lock, under which the page is dirty, becomes a counted write pin. */
 export function* countOwned(actor: Actor, frame: number): Play {
-  actor.holds.drop(frame, actor);
+  actor.drop(frame);
   yield* actor.settle(frame, yield* actor.until("exclusiveToCounted", frame, actor.thread));
 }
 

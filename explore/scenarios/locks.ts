@@ -48,8 +48,8 @@ function* upgradeOrLeave(actor: Actor): Play {
     }
     actor.forget(one, two);
   }
-  actor.holds.drop(0, actor);
-  actor.holds.claim(0, actor, "exclusive");
+  actor.drop(0);
+  actor.claim(0, "exclusive");
   yield* actor.unlockExclusive(0);
 }
 
