@@ -64,6 +64,8 @@ export class CachedFile implements AsyncDisposable {
   /** Where the next read or write without a position begins. */
   #position = 0;
   #closed = false;
+  /** Losses of data (under "kernel" durability) that this opener's sync has reported. */
+  #toldLosses = 0;
 
   /** Made by PageCache.open. */
   constructor(context: FileContext, space: AddressSpace) {
@@ -86,7 +88,7 @@ export class CachedFile implements AsyncDisposable {
   }
 
   #check(): void {
-    if (this.#closed) throw new PinfoldError("EBADF", `${this.#space.store.name} was closed`);
+    if (this.#closed || this.#space.closing) throw new PinfoldError("EBADF", `${this.#space.store.name} was closed`);
   }
 
   /** Bytes of the file. */
@@ -320,7 +322,13 @@ export class CachedFile implements AsyncDisposable {
     this.#check();
     checkRange(options.position ?? 0, options.length ?? 0, this.#space.pageSize);
     if (this.#space.readOnly) return;
-    await sync(this.#core, this.#space, { ...options, scope: PinScope.unwrap(options.scope), data });
+    const request = { ...options, scope: PinScope.unwrap(options.scope), data };
+    const failure: unknown = await sync(this.#core, this.#space, request).then(() => undefined, (error: unknown) => error);
+    if (this.#space.losses !== this.#toldLosses) {
+      this.#toldLosses = this.#space.losses;
+      if (this.#space.dataLost) throw this.#space.dataLost;
+    }
+    if (failure !== undefined) throw failure;
   }
 
   /** Drops clean pages of a range from the cache. @throws PinfoldError EBUSY if a page is dirty or pinned; EINVAL, EBADF */

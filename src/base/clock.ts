@@ -1,7 +1,7 @@
 /**
  * The only place that reads a clock or starts a timer. `Clock` is a seam: tests and the explorer drive their own.
- * Times are milliseconds since an arbitrary point, the same in every thread of the process (hence hrtime: the zero of
- * performance.now differs from worker to worker).
+ * Times are milliseconds since an arbitrary point, the same in every thread of the process: that of
+ * hrtime, whose zero they share. Each call reads performance.now, which counts on from it and makes no BigInt.
  */
 
 export interface Timer {
@@ -15,8 +15,11 @@ export interface Clock {
   after(delayMs: number, run: () => void, keepAlive?: boolean): Timer;
 }
 
+/** What to add to this thread's performance.now. */
+const zeroMs = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
+
 export const systemClock: Clock = {
-  nowMs: () => Number(process.hrtime.bigint() / 1000n) / 1000,
+  nowMs: () => zeroMs + performance.now(),
   after(delayMs, run, keepAlive = false) {
     const handle = setTimeout(run, delayMs);
     if (!keepAlive) handle.unref();

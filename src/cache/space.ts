@@ -56,7 +56,7 @@ export class AddressSpace {
   /** The store is still longer than this: a truncate whose last step failed, tried again before anything depends on it. */
   pendingTruncate: number | undefined;
   /** Keeps new pages of [first, last] out until `opened` resolves: a punch that could not catch up with readers. */
-  gate: { readonly first: number; readonly last: number; readonly opened: Promise<void>; readonly open: () => void } | undefined;
+  gate: { readonly first: number; readonly last: number; readonly opened: Promise<void> } | undefined;
   /** Closing: no new work is taken. */
   closing = false;
   readonly #frames: Frames;
@@ -69,6 +69,7 @@ export class AddressSpace {
     this.readOnly = options.readOnly;
     this.durability = options.durability;
     frames.words.setSize(id, store.sizeBytes);
+    this.losses = 0;
   }
 
   /** Bytes of the file. */
@@ -99,6 +100,15 @@ export class AddressSpace {
 
   get unstablePages(): number {
     return this.#count(layout.MAPPING_UNSTABLE);
+  }
+
+  /** How often data was lost (dataLost), in shared memory: each opener compares it with what it has been told (errseq). */
+  get losses(): number {
+    return this.#count(layout.MAPPING_ERRSEQ);
+  }
+
+  set losses(count: number) {
+    this.#frames.shared.store(layout.MAPPINGS + this.id * layout.MAPPING_BYTES + layout.MAPPING_ERRSEQ, count);
   }
 
   /** The page that holds `position`. */

@@ -33,6 +33,7 @@ export class Frames {
   readonly wordsMemory: WebAssembly.Memory;
   readonly segments: readonly WebAssembly.Memory[];
   readonly framesPerSegment: number;
+  readonly #buffers: readonly SharedArrayBuffer[];
   readonly #bytes: readonly Uint8Array[];
   readonly #views: (Uint8Array | undefined)[];
   readonly #viewOf: Int32Array;
@@ -45,7 +46,8 @@ export class Frames {
     this.wordsMemory = wordsMemory;
     this.segments = segments;
     this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
-    this.#bytes = segments.map((memory) => new Uint8Array(memory.buffer));
+    this.#buffers = segments.map((memory) => memory.buffer as unknown as SharedArrayBuffer);
+    this.#bytes = this.#buffers.map((buffer) => new Uint8Array(buffer));
     this.#views = new Array<Uint8Array | undefined>(Math.min(keptViews, plan.frames + plan.snapshots));
     this.#viewOf = new Int32Array(this.#views.length).fill(-1);
     this.words = loadWords(wordsMemory);
@@ -141,8 +143,8 @@ export class Frames {
   /** A part of a frame's bytes. */
   slice(frame: number, from: number, to: number): Uint8Array {
     assert(from >= 0 && from <= to && to <= this.pageSize, "a slice lies within its page");
-    const segment = this.segments[Math.floor(frame / this.framesPerSegment)] as WebAssembly.Memory;
-    return new Uint8Array(segment.buffer, this.offset(frame) + from, to - from);
+    const buffer = this.#buffers[Math.floor(frame / this.framesPerSegment)] as SharedArrayBuffer;
+    return new Uint8Array(buffer, (frame % this.framesPerSegment) * this.pageSize + from, to - from);
   }
 
   /** The whole segment that holds `frame`. */

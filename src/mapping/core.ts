@@ -18,6 +18,7 @@ import { StoreSync } from "../writeback/store-sync.js";
 import { Writer } from "../writeback/writer.js";
 import { LegacyCallers } from "./legacy.js";
 import { PinRegistry } from "./pin-registry.js";
+import { Turns } from "./turns.js";
 
 export interface CoreOptions {
   readonly memoryBytes: number;
@@ -51,6 +52,11 @@ export class Core {
   readonly spaces: (AddressSpace | undefined)[] = new Array<AddressSpace | undefined>(layout.MAPPINGS_MAX);
   /** Store calls of loads and grants on their way: while there are any, frames may come free without a put. */
   storeCalls = 0;
+  /** Misses that wait for a frame, and writers that wait below the dirty limit. */
+  readonly frameTurns = new Turns();
+  readonly writerTurns = new Turns();
+  /** Since when pins alone have held all frames, as far as anybody has looked. */
+  pinsAloneSinceMs: number | undefined;
 
   constructor(options: CoreOptions, clock: Clock) {
     this.options = options;
@@ -79,6 +85,7 @@ export class Core {
         dirtyExpireMs: options.dirtyExpireMs,
       },
       clock,
+      onProgress: () => this.locks.notifyPool(),
     });
   }
 

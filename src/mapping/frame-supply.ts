@@ -4,6 +4,7 @@
  *
  * Rule 9: while write-back, a sync, a load or a grant is on its way, or anything can still become clean, the wait goes on,
  * abortable. Only when pins alone have held the missing frames for frameWaitMs does it end in ERR_PINFOLD_NO_FRAMES.
+ * Misses wait in turn: one looks for a frame, and those after it look when it has got one.
  * A pin over several pages takes credits for all of them first, so that two of them never wait for each other's halves (R27).
  */
 import { PinfoldError } from "../base/errors.js";
@@ -25,16 +26,27 @@ export function tryTakeFrame(core: Core): number {
  * @throws PinfoldError ERR_PINFOLD_NO_FRAMES; the signal's reason
  */
 export async function takeFrame(core: Core, signal: AbortSignal | undefined): Promise<number> {
-  let pinsAloneSinceMs: number | undefined;
+  signal?.throwIfAborted();
+  const frame = core.frameTurns.isFree ? tryTakeFrame(core) : -1;
+  if (frame >= 0) return frame;
+  const sinceMs = core.clock.nowMs();
+  return await core.frameTurns.take(signal, () => waitForFrame(core, sinceMs, signal));
+}
+
+async function waitForFrame(core: Core, sinceMs: number, signal: AbortSignal | undefined): Promise<number> {
   for (;;) {
     signal?.throwIfAborted();
     const frame = tryTakeFrame(core);
-    if (frame >= 0) return frame;
+    if (frame >= 0) {
+      core.pinsAloneSinceMs = undefined;
+      return frame;
+    }
     if (core.flusher.heldPages > 0) void core.flusher.step(true);
     const nowMs = core.clock.nowMs();
-    if (!pinsAlone(core)) pinsAloneSinceMs = undefined;
-    else pinsAloneSinceMs ??= nowMs;
-    if (pinsAloneSinceMs !== undefined && nowMs - pinsAloneSinceMs >= core.options.frameWaitMs) throw noFrames(core);
+    if (pinsAlone(core)) core.pinsAloneSinceMs ??= nowMs;
+    else core.pinsAloneSinceMs = undefined;
+    const aloneMs = nowMs - Math.max(sinceMs, core.pinsAloneSinceMs ?? nowMs);
+    if (core.pinsAloneSinceMs !== undefined && aloneMs >= core.options.frameWaitMs) throw noFrames(core);
     await waitForPool(core, core.options.frameWaitMs / pollShare, signal);
   }
 }

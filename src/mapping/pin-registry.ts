@@ -9,29 +9,41 @@ import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Scope } from "../frames/scopes.js";
 
-export interface PinRecord {
+/** One pin. Made before its pages are locked; `live` from the moment it is listed to its put. */
+export class PinRecord {
   readonly space: AddressSpace;
   readonly position: number;
   readonly length: number;
   readonly firstIndex: number;
   /** One frame a page, ascending. */
-  readonly frames: number[];
+  readonly frames: number[] = [];
   write: boolean;
-  counted: boolean;
+  counted = false;
   readonly scope: Scope | undefined;
   readonly credits: number;
-  readonly sinceMs: number;
+  sinceMs = 0;
   /** Where it was taken, if `pinSites` asks for that. */
-  readonly site: string | undefined;
-  leaked: boolean;
+  site: string | undefined = undefined;
+  leaked = false;
   /** The handle, while it is young (leaks.ts): afterwards only its owner keeps it. */
-  handle: object | undefined;
-  previous: PinRecord | undefined;
-  next: PinRecord | undefined;
-  live: boolean;
+  handle: object | undefined = undefined;
+  previous: PinRecord | undefined = undefined;
+  next: PinRecord | undefined = undefined;
+  live = false;
+
+  constructor(space: AddressSpace, position: number, length: number, firstIndex: number, write: boolean, scope: Scope | undefined, credits: number) {
+    this.space = space;
+    this.position = position;
+    this.length = length;
+    this.firstIndex = firstIndex;
+    this.write = write;
+    this.scope = scope;
+    this.credits = credits;
+  }
 }
 
-export type NewPin = Pick<PinRecord, "space" | "position" | "length" | "firstIndex" | "frames" | "write" | "counted" | "scope" | "credits">;
+/** A pin that is not listed yet. */
+export type NewPin = PinRecord;
 
 export class PinRegistry {
   readonly #clock: Clock;
@@ -51,22 +63,17 @@ export class PinRegistry {
     return this.#size;
   }
 
+  /** Lists a pin whose pages are all held. */
   add(pin: NewPin): PinRecord {
-    const record: PinRecord = {
-      ...pin,
-      sinceMs: this.#clock.nowMs(),
-      site: this.#sites ? callSite() : undefined,
-      leaked: false,
-      handle: undefined,
-      previous: undefined,
-      next: this.#head,
-      live: true,
-    };
-    if (this.#head) this.#head.previous = record;
-    this.#head = record;
+    pin.sinceMs = this.#clock.nowMs();
+    if (this.#sites) pin.site = callSite();
+    pin.next = this.#head;
+    pin.live = true;
+    if (this.#head) this.#head.previous = pin;
+    this.#head = pin;
     this.#size += 1;
-    if (record.write) this.writePages += record.frames.length;
-    return record;
+    if (pin.write) this.writePages += pin.frames.length;
+    return pin;
   }
 
   remove(record: PinRecord): void {

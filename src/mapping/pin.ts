@@ -19,7 +19,7 @@ import type { Core } from "./core.js";
 import { checkOpen, lockRun, outOfRange } from "./fault.js";
 import { giveCredits, takeCredits } from "./frame-supply.js";
 import { cleanIfUnmodified, grantRun } from "./grant.js";
-import { type NewPin, type PinRecord, describePins } from "./pin-registry.js";
+import { type NewPin, PinRecord, describePins } from "./pin-registry.js";
 import { throttle } from "./throttle.js";
 
 export interface PinRequest {
@@ -82,17 +82,7 @@ export async function pinRange(core: Core, space: AddressSpace, request: PinRequ
 }
 
 export function newPin(space: AddressSpace, request: PinRequest, first: number, credits: number): NewPin {
-  return {
-    space,
-    position: request.position,
-    length: request.length,
-    firstIndex: first,
-    frames: [],
-    write: request.write === true,
-    counted: false,
-    scope: request.scope,
-    credits,
-  };
+  return new PinRecord(space, request.position, request.length, first, request.write === true, request.scope, credits);
 }
 
 async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSignal | undefined): Promise<void> {

@@ -3,7 +3,7 @@
  *
  * Punch runs under the resize mutex. It takes the exclusive locks of the range's resident pages, ascending, like a write pin
  * (so it ends under constant readers: the gate), then the invalidate lock; pages that appeared meanwhile make it give
- * everything back and try again, after limits.punchRetriesMax times behind a gate that keeps new pages of the range out.
+ * everything back and try again, after limits.punchRetriesMax times behind a gate that keeps new pages of the range out for a while.
  */
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -39,24 +39,35 @@ export async function punchHole(core: Core, space: AddressSpace, position: numbe
     if (to <= position) return;
     const hole = { from: position, to, first: space.pageOf(position), last: space.pageOf(to - 1) };
     refuseCounted(core, space, hole);
-    try {
-      for (let tries = 1; tries <= limits.lookupRetriesMax; tries++) {
+    for (let tries = 1; tries <= limits.lookupRetriesMax; tries++) {
+      const gate = tries > limits.punchRetriesMax ? closeGate(core, space, hole) : undefined;
+      try {
         if (await tryPunch(core, space, hole, owner)) return;
-        if (tries >= limits.punchRetriesMax) space.gate ??= gateOf(hole);
+      } finally {
+        gate?.open();
       }
-    } finally {
-      space.gate?.open();
-      space.gate = undefined;
     }
   });
 }
 
-function gateOf(hole: Hole): NonNullable<AddressSpace["gate"]> {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
+/**
+ * Keeps new pages of the hole out, for limits.gateClosedMs at most: whoever waits at the gate may hold pages that the punch
+ * waits for.
+ */
+function closeGate(core: Core, space: AddressSpace, hole: Hole): { open(): void } {
+  let resolve = () => {};
+  const opened = new Promise<void>((done) => {
+    resolve = done;
   });
-  return { first: hole.first, last: hole.last, opened, open };
+  const gate = { first: hole.first, last: hole.last, opened };
+  space.gate = gate;
+  const open = () => {
+    timer.cancel();
+    if (space.gate === gate) space.gate = undefined;
+    resolve();
+  };
+  const timer = core.clock.after(limits.gateClosedMs, open, true);
+  return { open };
 }
 
 function refuseOwnPins(core: Core, space: AddressSpace, from: number, to: number, { scope }: WaitOwner): void {

@@ -1,7 +1,7 @@
 /**
  * sync: what completed puts and writes left is durable when it resolves, or it says what is not.
  *
- * Rule 8. Steps: runs that are on their way are waited for; what is dirty in the range is tagged; tagged pages are written, at
+ * Rule 8. Steps: what is dirty in the range is tagged; runs that are on their way are waited for; tagged pages are written, at
  * once where their lock is free, else waiting for it; then the store's sync, shared with others. Nothing is given up after
  * the first failure: the rest is written, and the error names all ranges that are not durable.
  */
@@ -51,14 +51,24 @@ async function writeBack(core: Core, space: AddressSpace, options: SyncOptions):
   const range = rangeOf(space, options);
   refuseOwnPins(core, space, range, options.scope);
   options.signal?.throwIfAborted();
+  // At this moment all that the sync covers is dirty (tagged now), on its way (waited for), or unstable (the store's sync).
+  const covered = tagForSync(core.frames, space, range);
   await unlessAborted(Promise.all(space.inFlight), options.signal);
-  const pages = tagForSync(core.frames, space, range);
+  // What was on its way and failed is dirty again.
+  const pages = union(covered, tagForSync(core.frames, space, range));
   const { failures, blocked } = await unlessAborted(core.writer.writeNow(space, pages), options.signal);
   if (blocked.length > 0 && options.pinned === "fail") refusePinned(core, space, blocked);
   for (const page of blocked) {
     failures.push(...(await core.writer.writeWaiting(space, page, { signal: options.signal, scope: options.scope })));
   }
   return failures;
+}
+
+/** Pages of both lists, once each, ascending. */
+function union(first: readonly DirtyPage[], second: readonly DirtyPage[]): DirtyPage[] {
+  const known = new Set(first.map(({ frame, index }) => `${frame}:${index}`));
+  const more = second.filter(({ frame, index }) => !known.has(`${frame}:${index}`));
+  return [...first, ...more].sort((a, b) => a.index - b.index);
 }
 
 function rangeOf(space: AddressSpace, { position = 0, length }: SyncOptions): IndexRange {

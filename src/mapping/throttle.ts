@@ -24,10 +24,13 @@ export function mayWriteNow(core: Core): boolean {
 export async function throttle(core: Core, signal: AbortSignal | undefined): Promise<void> {
   if (!isOverLimit(core)) return;
   const untilMs = core.clock.nowMs() + limits.throttleMs;
-  do {
-    void core.flusher.step(false);
-    const leftMs = untilMs - core.clock.nowMs();
-    if (leftMs <= 0) return;
-    await waitForPool(core, leftMs, signal);
-  } while (isOverLimit(core));
+  // Who came before has the earlier end, so that waiting for the turn keeps nobody longer.
+  await core.writerTurns.take(signal, async () => {
+    while (isOverLimit(core)) {
+      void core.flusher.step(false);
+      const leftMs = untilMs - core.clock.nowMs();
+      if (leftMs <= 0) return;
+      await waitForPool(core, leftMs, signal);
+    }
+  });
 }

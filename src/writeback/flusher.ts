@@ -28,6 +28,7 @@ export class Flusher {
   readonly #spaces: () => Iterable<AddressSpace>;
   readonly #limits: FlusherLimits;
   readonly #clock: Clock;
+  readonly #onProgress: () => void;
   readonly #syncedMs = new Map<number, number>();
   #running: Promise<void> | undefined;
   #again = false;
@@ -39,6 +40,8 @@ export class Flusher {
     spaces: () => Iterable<AddressSpace>;
     limits: FlusherLimits;
     clock: Clock;
+    /** A round has written or synced something: whoever waits for that can ask for another. */
+    onProgress: () => void;
   }) {
     this.#frames = parts.frames;
     this.#writer = parts.writer;
@@ -46,6 +49,7 @@ export class Flusher {
     this.#spaces = parts.spaces;
     this.#limits = parts.limits;
     this.#clock = parts.clock;
+    this.#onProgress = parts.onProgress;
   }
 
   /** Dirty and unstable pages of all files: what the dirty limit bounds. */
@@ -64,36 +68,42 @@ export class Flusher {
       this.#again ||= urgent;
       return this.#running;
     }
-    this.#running = this.#round(urgent).finally(() => {
+    this.#running = this.#round(urgent).then((progress) => {
       this.#running = undefined;
       if (this.#again) {
         this.#again = false;
         void this.step(true);
+      } else if (progress) {
+        this.#onProgress();
       }
     });
     return this.#running;
   }
 
-  async #round(urgent: boolean): Promise<void> {
-    await Promise.all([...this.#spaces()].map((space) => this.#flush(space, urgent)));
+  /** True if anything was written or synced. */
+  async #round(urgent: boolean): Promise<boolean> {
+    const flushed = await Promise.all([...this.#spaces()].map((space) => this.#flush(space, urgent)));
+    return flushed.includes(true);
   }
 
-  async #flush(space: AddressSpace, urgent: boolean): Promise<void> {
+  async #flush(space: AddressSpace, urgent: boolean): Promise<boolean> {
     const nowMs = this.#clock.nowMs();
-    if (space.readOnly || nowMs < space.retryAtMs) return;
+    if (space.readOnly || nowMs < space.retryAtMs) return false;
     const all = urgent || this.#frames.counter(layout.HEADER_DIRTY) > this.#limits.dirtyBackgroundPages;
     const pages = all
       ? collectDirty(this.#frames, space, () => true)
       : collectExpired(this.#frames, space, coarseSeconds(nowMs), Math.ceil(this.#limits.dirtyExpireMs / 1000));
-    const { failures } = await this.#writer.writeNow(space, pages);
+    const { failures, blocked } = await this.#writer.writeNow(space, pages);
     let failed = failures.length > 0;
-    if (this.#needsStoreSync(space, urgent)) {
+    const syncs = this.#needsStoreSync(space, urgent);
+    if (syncs) {
       this.#syncedMs.set(space.id, nowMs);
       await this.#storeSync.request(space, true).catch(() => {
         failed = true;
       });
     }
     this.#backOff(space, failed);
+    return !failed && (syncs || pages.length > blocked.length);
   }
 
   #needsStoreSync(space: AddressSpace, urgent: boolean): boolean {

@@ -33,7 +33,7 @@ export class StoreSync {
   /**
    * Resolves after a store sync that began at or after this call has succeeded; at once where nothing has changed since the
    * last good one.
-   * @throws PinfoldError what the store's sync failed with
+   * @throws PinfoldError what the store's sync failed with; under "kernel" durability ERR_PINFOLD_DATA_LOST
    */
   request(space: AddressSpace, data: boolean): Promise<void> {
     if (space.changes === space.durable && space.unstablePages === 0) return Promise.resolve();
@@ -74,25 +74,26 @@ export class StoreSync {
     try {
       await askStore(space.store, "sync", () => space.store.sync({ data }));
     } catch (error) {
-      this.#failed(space, epoch, error as PinfoldError);
-      throw error;
+      throw this.#failed(space, epoch, error as PinfoldError);
     }
     space.durable = covered;
     this.#drain(() => this.#frames.words.stabilizeNext(space.id, epoch));
     this.#locks.notifyPool();
   }
 
-  #failed(space: AddressSpace, epoch: number, error: PinfoldError): void {
+  /** What the sync's callers are told. */
+  #failed(space: AddressSpace, epoch: number, error: PinfoldError): PinfoldError {
     space.counters.syncErrors += 1;
     space.changes += 1;
-    if (space.durability === "kernel") {
-      space.dataLost = new PinfoldError("ERR_PINFOLD_DATA_LOST", `${space.store.name}: written data may not be durable`, {
-        cause: error,
-      });
-      this.#frames.shared.add(layout.MAPPINGS + space.id * layout.MAPPING_BYTES + layout.MAPPING_ERRSEQ, 1);
-    }
     // Both epochs: what the store took while the sync was failing may be lost with the rest.
     for (const which of [epoch, epoch ^ 1]) this.#drain(() => this.#frames.words.redirtyNext(space.id, which));
+    if (space.durability === "device") return error;
+    space.dataLost = new PinfoldError("ERR_PINFOLD_DATA_LOST", `${space.store.name}: written data may be lost: ${error.message}`, {
+      cause: error,
+      operation: "sync",
+    });
+    space.losses += 1;
+    return space.dataLost;
   }
 
   /** Calls a step until it says that there is no more; bounded by the frames there are. */

@@ -126,7 +126,8 @@ export class Writer {
     const wasFailed = (flags & wordBits.failed) !== 0;
     if ((flags & wordBits.dirty) === 0) {
       this.#locks.unlockShared(page.frame);
-      return "done";
+      // Somebody else's write of it is on its way: not done before that has ended well.
+      return (flags & wordBits.writeback) === 0 ? "done" : "blocked";
     }
     if ((flags & wordBits.writeback) === 0) {
       if (countedWrites(words, page.frame) > 0) {
