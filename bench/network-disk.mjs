@@ -30,7 +30,9 @@ function fio(socket, rw, depth, runtime, extra = []) {
     ...["--name=b", "--ioengine=nbd", `--uri=${uri}`, `--rw=${rw}`, "--bs=4k", `--iodepth=${depth}`, "--size=256m"],
     ...[`--runtime=${runtime}`, "--time_based", "--randrepeat=1", "--output-format=json", ...extra],
   ];
-  const { jobs } = JSON.parse(execFileSync("taskset", ["-c", "0", "fio", ...options], { encoding: "utf8" }));
+  const output = execFileSync("taskset", ["-c", "0", "fio", ...options], { encoding: "utf8" });
+  // The engine prints a line of its own before the JSON.
+  const { jobs } = JSON.parse(output.slice(output.indexOf("{")));
   return (jobs[0].read.iops + jobs[0].write.iops) / 1000;
 }
 

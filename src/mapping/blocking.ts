@@ -10,7 +10,7 @@ import { readInSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { dropEmpty } from "./fault.js";
-import { tryTakeFrame } from "./frame-supply.js";
+import { tryTakeFrameThoroughly } from "./frame-supply.js";
 import { type PinRequest, checkPin } from "./pin.js";
 import { type PinRecord, describePins } from "./pin-registry.js";
 import { tryPinRange } from "./try-pin.js";
@@ -40,7 +40,7 @@ export function loadSync(core: Core, space: AddressSpace, first: number, last: n
 
 function loadPage(core: Core, space: AddressSpace, index: number, first: number, last: number): void {
   const lock = space.invalidateLock;
-  const frame = tryTakeFrame(core);
+  const frame = tryTakeFrameThoroughly(core);
   if (frame < 0) throw wouldWait(core, space, first, last);
   if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) {
     core.table.release(frame);

@@ -14,7 +14,7 @@ import type { Core } from "./core.js";
 import { type LockedRun, checkOpen, dropEmpty, lockRun, pinResident } from "./fault.js";
 import { grantRun, tryGrantRun } from "./grant.js";
 import { askStore } from "../io/transfer.js";
-import { extendUnderLock, finishTruncate } from "./extend.js";
+import { finishTruncate, prepareExtension } from "./extend.js";
 import { noteRead } from "./readahead.js";
 import { withResizeLock } from "./resize-lock.js";
 import { mayWriteNow, throttle } from "./throttle.js";
@@ -151,7 +151,7 @@ async function writeSome(core: Core, space: AddressSpace, source: Uint8Array, po
   if (inside > 0) return await writeRun(core, space, source.subarray(0, inside), position, false, signal);
   return await withResizeLock(core, space, { signal }, async () => {
     if (position < space.size) return 0;
-    await extendUnderLock(core, space, position, signal);
+    await prepareExtension(core, space, { signal });
     return await writeRun(core, space, source, position, true, signal);
   });
 }
@@ -180,7 +180,7 @@ async function writeRun(
     modified = true;
     copyIn(core, space, run, source.subarray(0, to - position), position);
   } catch (error) {
-    if (extending) await shrinkStore(space);
+    if (extending) await shrinkStore(core, space);
     throw error;
   } finally {
     releaseRun(core, space, run, modified);
@@ -196,9 +196,9 @@ async function extendStore(space: AddressSpace, to: number): Promise<void> {
 }
 
 /** An extension that came to nothing: the store gets its old size back, now or before anything depends on it. */
-async function shrinkStore(space: AddressSpace): Promise<void> {
+async function shrinkStore(core: Core, space: AddressSpace): Promise<void> {
   space.pendingTruncate = space.size;
-  await finishTruncate(space).catch(() => {});
+  await finishTruncate(core, space).catch(() => {});
 }
 
 function copyIn(core: Core, space: AddressSpace, run: LockedRun, source: Uint8Array, position: number): void {

@@ -17,6 +17,7 @@ import { Flusher } from "../writeback/flusher.js";
 import { StoreSync } from "../writeback/store-sync.js";
 import { Writer } from "../writeback/writer.js";
 import { LegacyCallers } from "./legacy.js";
+import { type PinProtocols, pinProtocols } from "./protocols.js";
 import { PinRegistry } from "./pin-registry.js";
 import { Turns } from "./turns.js";
 
@@ -48,6 +49,8 @@ export class Core {
   readonly reclaimer: Reclaimer;
   readonly flusher: Flusher;
   readonly pins: PinRegistry;
+  /** A seam: the explorer puts its `reference` protocol here. */
+  protocols: PinProtocols = pinProtocols;
   readonly legacy = new LegacyCallers();
   readonly spaces: (AddressSpace | undefined)[] = new Array<AddressSpace | undefined>(layout.MAPPINGS_MAX);
   /** Store calls of loads and grants on their way: while there are any, frames may come free without a put. */

@@ -5,33 +5,36 @@
 import type { AddressSpace } from "../cache/space.js";
 import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
+import type { WaitOwner } from "../frames/locks.js";
 import type { Core } from "./core.js";
+import { withInvalidateLock } from "./resize-lock.js";
 
 /**
  * Extends to `size` bytes, if that is more than there are. The caller holds the resize mutex.
  * @throws PinfoldError what the store says (nothing has changed then); the signal's reason
  */
-export async function extendUnderLock(core: Core, space: AddressSpace, size: number, signal: AbortSignal | undefined): Promise<void> {
-  await finishTruncate(space);
-  const old = space.size;
-  if (size <= old) {
-    // A write that begins at the end still leaves no stale byte behind it in the last page.
-    if (old % space.pageSize !== 0) await zeroTail(core, space, old, signal);
-    return;
-  }
-  if (old % space.pageSize !== 0) await zeroTail(core, space, old, signal);
+export async function extendUnderLock(core: Core, space: AddressSpace, size: number, owner: WaitOwner): Promise<void> {
+  await prepareExtension(core, space, owner);
   await askStore(space.store, "extension", () => space.store.setSize(size));
   space.changes += 1;
   space.publishSize(size);
 }
 
+/** What comes before the store's size grows: a cut that is not finished, and the rest of the last page. */
+export async function prepareExtension(core: Core, space: AddressSpace, owner: WaitOwner): Promise<void> {
+  await finishTruncate(core, space);
+  const end = space.size;
+  if (end % space.pageSize !== 0) await zeroTail(core, space, end, owner);
+}
+
 /** Guard of R10: what lies beyond the end in the last page is zeros before it becomes part of the file. */
-async function zeroTail(core: Core, space: AddressSpace, end: number, signal: AbortSignal | undefined): Promise<void> {
+async function zeroTail(core: Core, space: AddressSpace, end: number, { signal, scope }: WaitOwner): Promise<void> {
+  const owner = { signal, scope, ignoresLoadErrors: true };
   const index = space.pageOf(end);
   for (;;) {
     const frame = core.table.find(space.id, index);
     if (frame < 0) return;
-    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, { signal })) !== layout.OK) continue;
+    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) !== layout.OK) continue;
     core.frames.slice(frame, end - index * space.pageSize, space.pageSize).fill(0);
     core.locks.unlockExclusive(frame);
     return;
@@ -39,10 +42,26 @@ async function zeroTail(core: Core, space: AddressSpace, end: number, signal: Ab
 }
 
 /** A truncate whose last step, in the store, had failed: done before anything is built on its result. */
-export async function finishTruncate(space: AddressSpace): Promise<void> {
-  const pending = space.pendingTruncate;
-  if (pending === undefined) return;
-  await askStore(space.store, "truncation", () => space.store.truncate(pending));
-  space.changes += 1;
-  space.pendingTruncate = undefined;
+export async function finishTruncate(core: Core, space: AddressSpace): Promise<void> {
+  if (space.truncating) return await space.truncating;
+  if (space.pendingTruncate === undefined) return;
+  await withInvalidateLock(core, space, {}, () => cutStore(space));
+}
+
+/**
+ * The store's part of a cut to `pendingTruncate`. One call at a time, which all who need it wait for: a second one that came
+ * late would cut what has grown again since. The caller holds the invalidate lock.
+ */
+export async function cutStore(space: AddressSpace): Promise<void> {
+  const size = space.pendingTruncate;
+  if (size === undefined) return;
+  space.truncating ??= askStore(space.store, "truncation", () => space.store.truncate(size))
+    .then(() => {
+      space.pendingTruncate = undefined;
+    })
+    .finally(() => {
+      space.changes += 1;
+      space.truncating = undefined;
+    });
+  await space.truncating;
 }

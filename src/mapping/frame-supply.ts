@@ -14,11 +14,21 @@ import type { Core } from "./core.js";
 import { describePins } from "./pin-registry.js";
 
 const pollShare = 4;
+/** Scans in a row, and how long the event loop gets after them before the next ones. */
+const scansMax = 64;
+const betweenScansMs = 1;
 
 /** A frame now, or -1: a free one, else one whose clean page had to leave. */
 export function tryTakeFrame(core: Core): number {
   const frame = core.table.reserve();
   return frame >= 0 ? frame : core.reclaimer.take();
+}
+
+/** As tryTakeFrame, going on where a scan ended at its bound: pages that were used often have to be passed several times. */
+export function tryTakeFrameThoroughly(core: Core): number {
+  let frame = tryTakeFrame(core);
+  for (let scans = 1; frame < 0 && core.reclaimer.unfinished && scans < scansMax; scans++) frame = core.reclaimer.take();
+  return frame;
 }
 
 /**
@@ -36,18 +46,19 @@ export async function takeFrame(core: Core, signal: AbortSignal | undefined): Pr
 async function waitForFrame(core: Core, sinceMs: number, signal: AbortSignal | undefined): Promise<number> {
   for (;;) {
     signal?.throwIfAborted();
-    const frame = tryTakeFrame(core);
+    const frame = tryTakeFrameThoroughly(core);
     if (frame >= 0) {
       core.pinsAloneSinceMs = undefined;
       return frame;
     }
-    if (core.flusher.heldPages > 0) void core.flusher.step(true);
     const nowMs = core.clock.nowMs();
+    // Asked before the flusher is: a round that was only just started is nothing on its way.
     if (pinsAlone(core)) core.pinsAloneSinceMs ??= nowMs;
     else core.pinsAloneSinceMs = undefined;
+    if (core.flusher.heldPages > 0) void core.flusher.step(true);
     const aloneMs = nowMs - Math.max(sinceMs, core.pinsAloneSinceMs ?? nowMs);
     if (core.pinsAloneSinceMs !== undefined && aloneMs >= core.options.frameWaitMs) throw noFrames(core);
-    await waitForPool(core, core.options.frameWaitMs / pollShare, signal);
+    await waitForPool(core, core.reclaimer.unfinished ? betweenScansMs : core.options.frameWaitMs / pollShare, signal);
   }
 }
 
@@ -83,15 +94,25 @@ function pinsAlone(core: Core): boolean {
 function noFrames(core: Core): PinfoldError {
   const pins = [...core.pins];
   const holders = describePins(pins, core.clock.nowMs());
-  return new PinfoldError("ERR_PINFOLD_NO_FRAMES", `all ${core.frames.count} frames are pinned: ${holders}`);
+  return new PinfoldError("ERR_PINFOLD_NO_FRAMES", `pins hold what is missing of ${core.frames.count} frames: ${holders}`);
 }
 
 /**
  * Guard of R27: takes credits for a pin of `pages` pages, first come first served as far as waking goes.
- * @throws the signal's reason
+ * @throws PinfoldError ERR_PINFOLD_NO_FRAMES where pins alone have held the missing ones for frameWaitMs; the signal's reason
  */
 export async function takeCredits(core: Core, pages: number, signal: AbortSignal | undefined): Promise<void> {
-  while (!tryTakeCredits(core, pages)) await waitForPool(core, core.options.frameWaitMs, signal);
+  let pinnedSinceMs: number | undefined;
+  while (!tryTakeCredits(core, pages)) {
+    const nowMs = core.clock.nowMs();
+    let pinned = 0;
+    for (const pin of core.pins) pinned += pin.credits;
+    // What pins that are still being taken hold comes back by itself, or becomes a pin.
+    if (pinned + pages > core.frames.count) pinnedSinceMs ??= nowMs;
+    else pinnedSinceMs = undefined;
+    if (pinnedSinceMs !== undefined && nowMs - pinnedSinceMs >= core.options.frameWaitMs) throw noFrames(core);
+    await waitForPool(core, core.options.frameWaitMs / pollShare, signal);
+  }
 }
 
 export function tryTakeCredits(core: Core, pages: number): boolean {

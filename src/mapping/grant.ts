@@ -44,10 +44,15 @@ export function isGranted(core: Core, space: AddressSpace, frame: number, index:
   return (core.frames.words.blockWord(frame) & mask) >>> 0 === mask;
 }
 
-function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): MkwriteRequest | undefined {
+/** What the store is asked, with the block words as they were before. */
+interface GrantRequest extends MkwriteRequest {
+  readonly before: Uint32Array;
+}
+
+function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): GrantRequest | undefined {
   if (run.frames.every((frame, at) => isGranted(core, space, frame, run.first + at, range))) return undefined;
   const blocks = Uint32Array.from(run.frames, (frame) => core.frames.words.blockWord(frame));
-  return { position: range.from, length: range.to - range.from, pageSize: space.pageSize, blocks };
+  return { position: range.from, length: range.to - range.from, pageSize: space.pageSize, blocks, before: blocks.slice() };
 }
 
 /**
@@ -91,25 +96,36 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
 }
 
 /** Guard of R7: the size is looked at again under the lock, after the store has granted. */
-function conclude(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange, request: MkwriteRequest | undefined): void {
+function conclude(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange, request: GrantRequest | undefined): void {
   const { words } = core.frames;
   if (!range.extending && range.to > space.size) {
-    if (request) cancelNew(core, space, run, request);
+    if (request) cancelNew(space, run, request);
     throw outOfRange(space, range.to);
   }
   const seconds = coarseSeconds(core.clock.nowMs());
   run.frames.forEach((frame, at) => {
-    const blocks = request ? (request.blocks[at] as number) : words.blockWord(frame);
+    const blocks = request ? mergedBlocks(words.blockWord(frame), request, at) : words.blockWord(frame);
     while (words.markDirty(frame, core.frames.thread, blocks, seconds) === layout.LOST);
     space.store.setPageDirty((run.first + at) * space.pageSize, space.pageSize);
   });
 }
 
-/** Gives back what this request, and none before it, was granted. */
-function cancelNew(core: Core, space: AddressSpace, run: LockedRun, request: MkwriteRequest): void {
-  run.frames.forEach((frame, at) => {
-    const before = core.frames.words.blockWord(frame);
-    const fresh = ((request.blocks[at] as number) & ~before) >>> 0;
+/**
+ * The page's block word after a grant. A snapshot that was on its way meanwhile may have been written: then its blocks are no
+ * reservations any more, and only what this grant added counts as one.
+ */
+function mergedBlocks(now: number, request: GrantRequest, at: number): number {
+  return (now | ((request.blocks[at] as number) & layout.BLOCKS_GRANTED) | addedBlocks(request, at)) >>> 0;
+}
+
+/** What this request, and none before it, was granted. */
+function addedBlocks(request: GrantRequest, at: number): number {
+  return ((request.blocks[at] as number) & ~(request.before[at] as number)) >>> 0;
+}
+
+function cancelNew(space: AddressSpace, run: LockedRun, request: GrantRequest): void {
+  run.frames.forEach((_frame, at) => {
+    const fresh = addedBlocks(request, at);
     if (fresh !== 0) space.store.cancelMkwrite((run.first + at) * space.pageSize, space.pageSize, fresh);
   });
 }

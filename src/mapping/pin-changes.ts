@@ -48,7 +48,10 @@ export function downgradePin(core: Core, pin: PinRecord): void {
   for (const frame of pin.frames) {
     const held = pin.scope?.held.get(frame);
     if (held) held.modified = true;
-    if (held && held.pins > 1) continue;
+    if (held && held.pins > 1) {
+      core.frames.words.markModified(frame);
+      continue;
+    }
     core.locks.downgrade(frame, true);
     if (held) held.exclusive = false;
   }

@@ -18,8 +18,9 @@ import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { checkOpen, lockRun, outOfRange } from "./fault.js";
 import { giveCredits, takeCredits } from "./frame-supply.js";
-import { cleanIfUnmodified, grantRun } from "./grant.js";
+import { grantRun } from "./grant.js";
 import { type NewPin, PinRecord, describePins } from "./pin-registry.js";
+import type { HeldPage, PutHow } from "./protocols.js";
 import { throttle } from "./throttle.js";
 
 export interface PinRequest {
@@ -131,15 +132,15 @@ async function makeReady(core: Core, pin: NewPin, longterm: boolean): Promise<vo
   if (longterm) makeCounted(core, pin);
 }
 
-/** Locked becomes counted. @throws PinfoldError ERR_PINFOLD_TOO_MANY, EINVAL */
+/** Locked becomes counted. @throws PinfoldError ERR_PINFOLD_TOO_MANY */
 export function makeCounted(core: Core, pin: NewPin): void {
+  const { counted } = core.protocols;
   for (const [at, frame] of pin.frames.entries()) {
-    const done = pin.write ? core.locks.exclusiveToCounted(frame) : core.locks.sharedToCounted(frame);
-    if (done) continue;
-    // Those that are counted already are put; the rest is still locked and let go here.
-    for (const counted of pin.frames.splice(0, at)) {
-      if (pin.write) core.locks.putCountedWrite(counted, false);
-      else core.locks.putCountedRead(counted);
+    if (counted.take(core, frame, pin.write)) continue;
+    // Those that are counted already are put; the rest is still locked and let go by the caller.
+    for (const [before, taken] of pin.frames.splice(0, at).entries()) {
+      const page = { space: pin.space, frame: taken, index: pin.firstIndex + before };
+      counted.put(core, page, { write: pin.write, modified: false, mayClean: false });
     }
     throw new PinfoldError("ERR_PINFOLD_TOO_MANY", "the page has as many counted pins as a page can have");
   }
@@ -148,49 +149,36 @@ export function makeCounted(core: Core, pin: NewPin): void {
 
 /** Lets the pages of a pin go, last first. */
 export function unlockPages(core: Core, pin: NewPin, modified: boolean): void {
-  for (let at = pin.frames.length - 1; at >= 0; at--) unlockPage(core, pin, at, modified, false);
+  for (let at = pin.frames.length - 1; at >= 0; at--) putOne(core, pin, at, { write: pin.write, modified, mayClean: false });
 }
 
-function unlockPage(core: Core, pin: NewPin, at: number, modified: boolean, tryClean: boolean): void {
-  const frame = pin.frames[at] as number;
-  if (pin.counted) {
-    if (!pin.write) core.locks.putCountedRead(frame);
-    else if (!tryClean || !putCountedClean(core, pin, frame, pin.firstIndex + at)) core.locks.putCountedWrite(frame, modified);
+function putOne(core: Core, pin: NewPin, at: number, how: PutHow): void {
+  const page = { space: pin.space, frame: pin.frames[at] as number, index: pin.firstIndex + at };
+  if (pin.counted) core.protocols.counted.put(core, page, how);
+  else if (!pin.scope) core.protocols.locked.put(core, page, how);
+  else putScoped(core, page, pin.scope, how);
+}
+
+/** One of a scope's pins of a page ends; the page lock goes with the last. */
+function putScoped(core: Core, page: HeldPage, scope: Scope, how: PutHow): void {
+  const held = scope.held.get(page.frame);
+  assert(held !== undefined, "a scope knows the pages that it holds");
+  held.pins -= 1;
+  held.modified ||= how.write && how.modified;
+  if (held.pins > 0) {
+    // A sync that comes now covers what this pin has changed, though the scope goes on holding the page.
+    if (how.write && how.modified) core.frames.words.markModified(page.frame);
     return;
   }
-  let changed = pin.write && modified;
-  let exclusive = pin.write;
-  if (pin.scope) {
-    const held = pin.scope.held.get(frame);
-    assert(held !== undefined, "a scope knows the pages that it holds");
-    held.pins -= 1;
-    held.modified ||= changed;
-    if (held.pins > 0) return;
-    pin.scope.held.delete(frame);
-    changed = held.modified;
-    exclusive = held.exclusive;
-  }
-  if (!exclusive) core.locks.unlockShared(frame);
-  else {
-    if (tryClean && !changed) cleanIfUnmodified(core, pin.space, frame, pin.firstIndex + at);
-    core.locks.unlockExclusive(frame, changed);
-  }
-}
-
-/** The last counted write pin, unmodified, if the page's lock is free: put under the lock and made clean. */
-function putCountedClean(core: Core, pin: NewPin, frame: number, index: number): boolean {
-  if (core.locks.tryExclusive(frame, pin.space.id, index) !== layout.OK) return false;
-  core.locks.putCountedWrite(frame, false);
-  cleanIfUnmodified(core, pin.space, frame, index);
-  core.locks.unlockExclusive(frame, false);
-  return true;
+  scope.held.delete(page.frame);
+  core.protocols.locked.put(core, page, { write: held.exclusive, modified: held.modified, mayClean: how.mayClean });
 }
 
 /** put_user_pages: ends a pin. `modified` false is putUnmodified. */
 export function putPin(core: Core, pin: PinRecord, modified: boolean): void {
   assert(pin.live, "a pin is put once");
   core.pins.remove(pin);
-  for (let at = pin.frames.length - 1; at >= 0; at--) unlockPage(core, pin, at, modified, !modified);
+  for (let at = pin.frames.length - 1; at >= 0; at--) putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
   giveCredits(core, pin.credits);
   if (pin.write && modified && core.options.writeThrough) {
     void core.writer.writeNow(pin.space, pin.frames.map((frame, at) => ({ frame, index: pin.firstIndex + at })));

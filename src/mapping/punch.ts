@@ -9,7 +9,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
-import { countedReads, countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
+import { countedReads, countedWrites } from "../frames/page-word.js";
 import type { WaitOwner } from "../frames/locks.js";
 import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
@@ -17,7 +17,7 @@ import type { Core } from "./core.js";
 import { finishTruncate } from "./extend.js";
 import { describePins } from "./pin-registry.js";
 import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
-import { clearWithin, removeOwned } from "./truncate.js";
+import { clearWithin, own, removeOwned } from "./truncate.js";
 
 /** Bytes [from, to) of a file, and the pages that they touch. */
 interface Hole {
@@ -34,7 +34,7 @@ interface Hole {
 export async function punchHole(core: Core, space: AddressSpace, position: number, length: number, owner: WaitOwner): Promise<void> {
   refuseOwnPins(core, space, position, position + length, owner);
   await withResizeLock(core, space, owner, async () => {
-    await finishTruncate(space);
+    await finishTruncate(core, space);
     const to = Math.min(position + length, space.size);
     if (to <= position) return;
     const hole = { from: position, to, first: space.pageOf(position), last: space.pageOf(to - 1) };
@@ -98,24 +98,17 @@ async function tryPunch(core: Core, space: AddressSpace, hole: Hole, owner: Wait
       const mine = new Set(owned.map(({ frame }) => frame));
       if (core.table.residents(space, hole.first, hole.last).some(({ frame }) => !mine.has(frame))) return false;
       refuseCounted(core, space, hole);
-      space.changes += 1;
-      await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
+      try {
+        await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
+      } finally {
+        // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.
+        space.changes += 1;
+      }
       empty(core, space, hole, owned);
       return true;
     });
   } finally {
     for (const { frame } of owned.reverse()) core.locks.unlockExclusive(frame, true);
-  }
-}
-
-/** Locks a resident page exclusively, when no snapshot of it is in flight. False: it has left. */
-async function own(core: Core, space: AddressSpace, { frame, index }: Resident, owner: WaitOwner): Promise<boolean> {
-  for (;;) {
-    const answer = await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner);
-    if (answer !== layout.OK) return false;
-    if ((flagsOf(core.frames.words, frame) & wordBits.writeback) === 0) return true;
-    core.locks.unlockExclusive(frame);
-    await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
   }
 }
 
@@ -156,7 +149,8 @@ export async function allocate(core: Core, space: AddressSpace, position: number
 async function keepReservations(core: Core, space: AddressSpace, first: number, last: number): Promise<void> {
   const { words, thread } = core.frames;
   for (const { frame, index } of core.table.residents(space, first, last)) {
-    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, {})) !== layout.OK) continue;
+    const owner = { ignoresLoadErrors: true };
+    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) !== layout.OK) continue;
     const blocks = words.blockWord(frame);
     const kept = (blocks & layout.BLOCKS_GRANTED) >>> 0;
     if (kept !== blocks >>> 0) while (words.markDirty(frame, thread, kept, words.dirtiedAt(frame)) === layout.LOST);

@@ -2,9 +2,11 @@
  * Cutting a file (rule 10).
  *
  * 1. Under the resize mutex the new size is published: new pins and reads past it fail at once, they do not wait (R26).
- * 2. Page locks, locked pins and write-back of the range are drained, *without* the invalidate lock. Abort here restores the size.
- * 3. Under the invalidate lock all pages of the range are locked by try-lock; if one fails, everything is given back and the
- *    range is drained again. It ends, because nobody new gets in.
+ * 2. Page locks, locked pins and write-back of the range are drained, *without* the invalidate lock. Abort here restores the
+ *    size; until then write-back still writes up to the old end, or what it cleaned would be lost then. The page that the cut
+ *    goes through stays locked from here on: others may still come to what is before the cut.
+ * 3. Under the invalidate lock all other pages of the range are locked by try-lock; if one fails, everything is given back and
+ *    the range is drained again. It ends, because nobody new gets in.
  * 4. Tail zeroed, grants dropped, pages removed, the store told. If the store fails now, the cut stays in effect in the cache
  *    and is finished before anything depends on it (extend.ts).
  *
@@ -15,11 +17,11 @@ import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
 import { countedReads, countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
+import type { WaitOwner } from "../frames/locks.js";
 import type { Scope } from "../frames/scopes.js";
-import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
-import { extendUnderLock, finishTruncate } from "./extend.js";
+import { cutStore, extendUnderLock, finishTruncate } from "./extend.js";
 import { grantedMask } from "./grant.js";
 import { describePins } from "./pin-registry.js";
 import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
@@ -40,8 +42,8 @@ export async function truncate(core: Core, space: AddressSpace, length: number, 
   const { signal, scope } = options;
   refuseOwnPins(core, space, length, scope);
   await withResizeLock(core, space, { signal, scope }, async () => {
-    await finishTruncate(space);
-    if (length > space.size) await extendUnderLock(core, space, length, signal);
+    await finishTruncate(core, space);
+    if (length > space.size) await extendUnderLock(core, space, length, { signal, scope });
     else if (length < space.size) await cut(core, space, length, options);
   });
 }
@@ -61,19 +63,40 @@ async function cut(core: Core, space: AddressSpace, length: number, options: Tru
   const last = space.pageOf(old - 1);
   refuseCounted(core, space, first, last, length);
   if (options.pinned === "fail") refuseLocked(core, space, length, last);
-  setPhase(core, space, 1);
+  space.beginCut();
   space.publishSize(length);
   try {
     for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
-      await drain(core, space, first, last, options);
-      const removed = await withInvalidateLock(core, space, { signal: options.signal }, () => remove(core, space, length, first, last));
-      if (removed) return;
+      if (await tryCut(core, space, { length, first, last }, options)) return;
     }
   } catch (error) {
-    if (phaseOf(core, space) === 1) space.publishSize(old);
+    if (space.cutPhase === 1) space.publishSize(old);
     throw error;
   } finally {
-    setPhase(core, space, 0);
+    space.setCutPhase(0);
+  }
+}
+
+/** Where a file is cut, and the pages from there to its old end. */
+interface Cut {
+  readonly length: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+async function tryCut(core: Core, space: AddressSpace, at: Cut, options: TruncateOptions): Promise<boolean> {
+  await drain(core, space, at.first, at.last, options);
+  const owned: Resident[] = [];
+  try {
+    const head = at.first * space.pageSize < at.length ? core.table.find(space.id, at.first) : -1;
+    if (head >= 0) {
+      const page = { frame: head, index: at.first };
+      if (!(await own(core, space, page, options))) return false;
+      owned.push(page);
+    }
+    return await withInvalidateLock(core, space, { signal: options.signal }, () => remove(core, space, at, owned));
+  } finally {
+    for (const { frame } of owned) core.locks.unlockExclusive(frame);
   }
 }
 
@@ -93,23 +116,23 @@ function refuseLocked(core: Core, space: AddressSpace, from: number, last: numbe
   throw new PinfoldError("ERR_PINFOLD_PINNED", `pages of ${space.store.name} are pinned: ${describePins(pins, core.clock.nowMs())}`);
 }
 
-function phaseAddress(space: AddressSpace): number {
-  return layout.MAPPINGS + space.id * layout.MAPPING_BYTES + layout.MAPPING_PHASE;
-}
-
-function phaseOf(core: Core, space: AddressSpace): number {
-  return core.frames.shared.load(phaseAddress(space));
-}
-
-function setPhase(core: Core, space: AddressSpace, phase: 0 | 1 | 2): void {
-  core.frames.shared.store(phaseAddress(space), phase);
-}
-
 /** Waits until each page of the range has been free for a moment: neither locked nor under write-back. */
 export async function drain(core: Core, space: AddressSpace, first: number, last: number, options: TruncateOptions): Promise<void> {
-  const owner = { signal: options.signal, scope: options.scope };
+  const owner = { signal: options.signal, scope: options.scope, ignoresLoadErrors: true };
   for (const { frame, index } of core.table.residents(space, first, last)) {
     if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK) core.locks.unlockExclusive(frame);
+    await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
+  }
+}
+
+/** Locks a resident page exclusively, when no snapshot of it is in flight. False: it has left. */
+export async function own(core: Core, space: AddressSpace, { frame, index }: Resident, { signal, scope }: WaitOwner): Promise<boolean> {
+  const owner = { signal, scope, ignoresLoadErrors: true };
+  for (;;) {
+    const answer = await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner);
+    if (answer !== layout.OK) return false;
+    if ((flagsOf(core.frames.words, frame) & wordBits.writeback) === 0) return true;
+    core.locks.unlockExclusive(frame);
     await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
   }
 }
@@ -123,33 +146,27 @@ export function tryOwn(core: Core, space: AddressSpace, page: Resident): boolean
   return false;
 }
 
-/** All pages of the range by try-lock, or none. The caller holds the invalidate lock. */
-export function tryOwnAll(core: Core, space: AddressSpace, first: number, last: number): Resident[] | undefined {
-  const owned: Resident[] = [];
+/**
+ * Removes the pages of a cut, those of `owned` and the others by try-lock; false if one cannot be had. The caller holds the
+ * invalidate lock, and unlocks what is left in `owned`.
+ */
+async function remove(core: Core, space: AddressSpace, { length, first, last }: Cut, owned: Resident[]): Promise<boolean> {
+  const mine = new Set(owned.map(({ frame }) => frame));
   for (const page of core.table.residents(space, first, last)) {
-    if (tryOwn(core, space, page)) {
-      owned.push(page);
-      continue;
-    }
-    for (const { frame } of owned.reverse()) core.locks.unlockExclusive(frame);
-    return undefined;
+    if (mine.has(page.frame)) continue;
+    if (!tryOwn(core, space, page)) return false;
+    owned.push(page);
   }
-  return owned;
-}
-
-async function remove(core: Core, space: AddressSpace, length: number, first: number, last: number): Promise<boolean> {
-  const owned = tryOwnAll(core, space, first, last);
-  if (!owned) return false;
-  setPhase(core, space, 2);
-  for (const page of owned) {
+  // A pin that was locked when the cut began may have become a counted one since.
+  refuseCounted(core, space, first, last, length);
+  space.setCutPhase(2);
+  for (const page of owned.splice(0)) {
     if (page.index * space.pageSize < length) keepHead(core, space, page, length - page.index * space.pageSize);
     else removeOwned(core, page);
   }
   space.store.invalidatePages(length, Number.POSITIVE_INFINITY);
   space.pendingTruncate = length;
-  await askStore(space.store, "truncation", () => space.store.truncate(length));
-  space.pendingTruncate = undefined;
-  space.changes += 1;
+  await cutStore(space);
   return true;
 }
 

@@ -24,6 +24,7 @@ export interface Words {
   putCountedWrite(frame: number, thread: number, modified: number): number;
   setGate(frame: number, closed: number): number;
   markDirty(frame: number, thread: number, blocks: number, seconds: number): number;
+  markModified(frame: number): void;
   cleanUnmodified(frame: number, thread: number): number;
   beginWriteback(frame: number): number;
   beginSnapshot(frame: number): number;

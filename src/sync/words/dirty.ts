@@ -79,6 +79,11 @@ export function markDirty(frame: u32, thread: u32, blocks: u32, seconds: u32): i
   return answer;
 }
 
+/** Step: one of several writers of a page has finished with changes, while another goes on. The caller is, or owns, a writer. */
+export function markModified(frame: u32): void {
+  atomic.or<u64>(recordOf(frame), MODIFIED);
+}
+
 /**
  * Step: a page that turned out unmodified goes back to clean. The caller owns the exclusive lock and has given the grant
  * back to the store. OK; BUSY if that is not allowed (not fresh, modified, other writers, a snapshot in flight); LOST.

@@ -5,7 +5,7 @@ export {
   sharedToCounted, putCountedRead, putCountedWrite, setGate,
 } from "./lock";
 export {
-  markDirty, cleanUnmodified, beginWriteback, beginSnapshot, endWriteback, flipEpoch, stabilizeNext, redirtyNext, nextDirty, tagTowrite,
+  markDirty, markModified, cleanUnmodified, beginWriteback, beginSnapshot, endWriteback, flipEpoch, stabilizeNext, redirtyNext, nextDirty, tagTowrite,
 } from "./dirty";
 export {
   find, reserve, release, insert, setUptodate, condemn, freeze, thaw, remove, takeSnapshot, giveSnapshot, nextResident,
