@@ -31,3 +31,8 @@ export const systemClock: Clock = {
 export function coarseSeconds(nowMs: number): number {
   return Math.floor(nowMs / 1000) & 0xffff;
 }
+
+/** Calls `run` in a later turn of the event loop, after the input that is ready now: for who shares the thread with others. */
+export function nextTurn(run: () => void): void {
+  setImmediate(run);
+}

@@ -2,20 +2,13 @@
  * The seam for time: everything in src/nbd that waits for time or for a later turn of the event loop goes through it,
  * so that tests can drive it.
  *
- * Invariant: the only file of src/nbd that names a timer.
- *
  * See also: base/clock.ts; byte-budget.ts, commands.ts, connection.ts, server.ts (users).
  */
-import { type Clock, systemClock } from "../base/clock.js";
+import { type Clock, nextTurn, systemClock } from "../base/clock.js";
 
 export interface NbdClock extends Clock {
   /** Calls `run` after other connections had a turn. */
   nextTurn(run: () => void): void;
 }
 
-export const systemNbdClock: NbdClock = {
-  ...systemClock,
-  nextTurn: (run) => {
-    setImmediate(run);
-  },
-};
+export const systemNbdClock: NbdClock = { ...systemClock, nextTurn };

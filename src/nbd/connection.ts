@@ -57,6 +57,8 @@ export class Connection {
   #phase: "handshake" | "transmission" | "leaving" | "gone" = "handshake";
   #closing = false;
   #scheduled = false;
+  /** The socket is paused, because no further request may be taken now. */
+  #stopped = false;
   #hungUp = false;
   #settled = false;
   #optionsSeen = 0;
@@ -75,7 +77,8 @@ export class Connection {
     this.#replies = host.replies.open(() => this.#endIfStalledReplying());
     this.#writer = new ReplyWriter(socket, host.pool, (charge) => {
       this.#replies.give(charge);
-      this.#schedule();
+      // With nothing to send and all requests taken, there is nothing to go on with.
+      if (this.#stopped || this.#closing || this.#phase !== "transmission" || !this.#writer.idle) this.#schedule();
     });
     this.#handshake = new Handshake(host.exports, (bytes) => this.#writer.raw(bytes));
     this.#timer = host.clock.after(limits.nbdHandshakeMs, () => this.#fail("the handshake took too long"));
@@ -181,10 +184,12 @@ export class Connection {
     const transmission = this.#transmission as Transmission;
     switch (transmission.pump()) {
       case "needMore":
-        if (this.#socket.isPaused()) this.#socket.resume();
+        if (this.#stopped) this.#socket.resume();
+        this.#stopped = false;
         return;
       case "blocked":
-        this.#socket.pause();
+        if (!this.#stopped) this.#socket.pause();
+        this.#stopped = true;
         return;
       case "disconnect":
         this.#leave();
