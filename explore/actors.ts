@@ -42,7 +42,14 @@ export class Actor {
   /** Calls and answers so far, where somebody wants to read them. */
   readonly calls: string[] | undefined;
 
-  constructor(name: string, thread: number, words: StepWords, traced: TracedMemory, all: readonly Actor[], calls?: string[]) {
+  constructor(
+    name: string,
+    thread: number,
+    words: StepWords,
+    traced: TracedMemory,
+    all: readonly Actor[],
+    calls?: string[],
+  ) {
     this.name = name;
     this.thread = thread;
     this.words = words;
@@ -57,7 +64,7 @@ export class Actor {
     const { one, two } = track;
     let answer = this.#given();
     if (answer === undefined) {
-      answer = (yield* (this.words[name] as (...all: number[]) => Step)(...taken)) ?? 0;
+      answer = (yield* this.#step(name)(...taken)) ?? 0;
       track.finish(answer);
       this.calls?.push(`${this.name}: ${name}(${taken.join(", ")}) = ${answer}`);
       if (track.held !== 0) throw new Error(`${name} ended with a latch taken`);
@@ -66,6 +73,10 @@ export class Actor {
     track.two = two;
     remember(track, answer);
     return answer;
+  }
+
+  #step(name: StepName): (...taken: number[]) => Step {
+    return this.words[name];
   }
 
   /** What the script was answered here before, where it runs again. */
@@ -93,7 +104,9 @@ export class Actor {
       for (const { name, track } of this.all) {
         const theirs = (track.holding >>> (frame * 2)) & anyHold;
         if (theirs === 0 || (theirs === holdBits.shared && hold === "shared")) continue;
-        throw new Error(`${this.name} holds record ${frame} ${hold}, ${name} ${theirs === holdBits.shared ? "shared" : "exclusive"}`);
+        throw new Error(
+          `${this.name} holds record ${frame} ${hold}, ${name} ${theirs === holdBits.shared ? "shared" : "exclusive"}`,
+        );
       }
     }
     this.track.holding |= holdBits[hold] << (frame * 2);
@@ -101,7 +114,10 @@ export class Actor {
 
   /** Says that this actor is about to let go of a record. */
   drop(frame: number): void {
-    this.check(((this.track.holding >>> (frame * 2)) & anyHold) !== 0, `lets go of record ${frame}, which it does not hold`);
+    this.check(
+      ((this.track.holding >>> (frame * 2)) & anyHold) !== 0,
+      `lets go of record ${frame}, which it does not hold`,
+    );
     this.track.holding &= ~(anyHold << (frame * 2));
   }
 
@@ -216,7 +232,10 @@ export class Actor {
     const record = this.traced.memory.record(frame);
     const key = yield* this.load(record + layout.RECORD_INDEX);
     const owner = yield* this.load16(record + layout.RECORD_MAPPING);
-    this.check(key === index && owner === mapping, `locked page ${mapping}:${index} in frame ${frame} and got ${owner}:${key}`);
+    this.check(
+      key === index && owner === mapping,
+      `locked page ${mapping}:${index} in frame ${frame} and got ${owner}:${key}`,
+    );
   }
 
   *unlockShared(frame: number): Play {

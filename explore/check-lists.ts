@@ -13,9 +13,11 @@ import type { WordsMemory } from "./words-memory.js";
 export function checkLists(memory: WordsMemory, findings: Findings): void {
   const { mappings, frames, snapshots } = memory.plan;
   const places = new Map<number, string>();
-  for (const list of [layout.LIST_FREE, layout.LIST_SMALL, layout.LIST_MAIN, layout.LIST_SNAPSHOT]) walkList(memory, list, 0, places, findings);
+  for (const list of [layout.LIST_FREE, layout.LIST_SMALL, layout.LIST_MAIN, layout.LIST_SNAPSHOT])
+    walkList(memory, list, 0, places, findings);
   for (let mapping = 0; mapping < mappings; mapping++) {
-    for (const list of [layout.LIST_DIRTY, layout.LIST_UNSTABLE_0, layout.LIST_UNSTABLE_1]) walkList(memory, list, mapping, places, findings);
+    for (const list of [layout.LIST_DIRTY, layout.LIST_UNSTABLE_0, layout.LIST_UNSTABLE_1])
+      walkList(memory, list, mapping, places, findings);
   }
   for (let frame = 0; frame < frames + snapshots; frame++) {
     const wanted = placeOf(memory, frame);
@@ -46,7 +48,13 @@ function placeOf(memory: WordsMemory, frame: number): string {
   return place(bit(layout.MAIN_BIT) ? layout.LIST_MAIN : layout.LIST_SMALL, 0);
 }
 
-function walkList(memory: WordsMemory, list: number, mapping: number, places: Map<number, string>, findings: Findings): void {
+function walkList(
+  memory: WordsMemory,
+  list: number,
+  mapping: number,
+  places: Map<number, string>,
+  findings: Findings,
+): void {
   const head = memory.list(list, mapping);
   const what = `list ${place(list, mapping)}`;
   const all = memory.plan.frames + memory.plan.snapshots;
@@ -57,8 +65,14 @@ function walkList(memory: WordsMemory, list: number, mapping: number, places: Ma
     const frame = next - 1;
     if (frame >= all || places.has(frame)) break;
     const link = memory.get(memory.link(frame));
-    findings.expect(link >>> layout.LINK_LIST_SHIFT === list, () => `frame ${frame} is on ${what}, its link names another`);
-    findings.expect((link & layout.LINK_FRAME_MASK) === previous, () => `frame ${frame} on ${what} has the wrong one before it`);
+    findings.expect(
+      link >>> layout.LINK_LIST_SHIFT === list,
+      () => `frame ${frame} is on ${what}, its link names another`,
+    );
+    findings.expect(
+      (link & layout.LINK_FRAME_MASK) === previous,
+      () => `frame ${frame} on ${what} has the wrong one before it`,
+    );
     places.set(frame, place(list, mapping));
     previous = next;
     next = memory.get(memory.link(frame) + 4);
@@ -75,15 +89,24 @@ export function checkTable(memory: WordsMemory, findings: Findings): void {
   const seen = new Set<number>();
   const keys = new Set<string>();
   for (let bucket = 0; bucket < frames; bucket++) {
-    findings.expect((memory.get(buckets + bucket * 8 + 4) & 1) === 0, () => `bucket ${bucket} is latched between steps`);
+    findings.expect(
+      (memory.get(buckets + bucket * 8 + 4) & 1) === 0,
+      () => `bucket ${bucket} is latched between steps`,
+    );
     let next = memory.get(buckets + bucket * 8);
     for (let length = 0; next !== 0 && length <= frames; length++) {
       const frame = next - 1;
       const good = frame < frames && !seen.has(frame) && memory.state(frame) === layout.STATE_MAPPED;
-      findings.expect(good, () => `bucket ${bucket} leads to frame ${frame}, which is in a chain already or not mapped`);
+      findings.expect(
+        good,
+        () => `bucket ${bucket} leads to frame ${frame}, which is in a chain already or not mapped`,
+      );
       if (!good) break;
       const key = `${memory.mappingOf(frame)}:${memory.index(frame)}`;
-      findings.expect(memory.bucket(memory.mappingOf(frame), memory.index(frame)) === bucket, () => `frame ${frame} is in a foreign chain`);
+      findings.expect(
+        memory.bucket(memory.mappingOf(frame), memory.index(frame)) === bucket,
+        () => `frame ${frame} is in a foreign chain`,
+      );
       findings.expect(!keys.has(key), () => `page ${key} is in the table twice`);
       keys.add(key);
       seen.add(frame);
@@ -91,7 +114,8 @@ export function checkTable(memory: WordsMemory, findings: Findings): void {
     }
   }
   for (let frame = 0; frame < frames; frame++) {
-    if (memory.state(frame) === layout.STATE_MAPPED) findings.expect(seen.has(frame), () => `frame ${frame} is mapped and in no chain`);
+    if (memory.state(frame) === layout.STATE_MAPPED)
+      findings.expect(seen.has(frame), () => `frame ${frame} is mapped and in no chain`);
   }
 }
 
@@ -109,7 +133,10 @@ export function checkNodes(memory: WordsMemory, findings: Findings): Waiting {
   let free = 0;
   let next = memory.get(layout.HEADER_NODES_FREE);
   while (next !== 0 && free <= nodes) {
-    findings.expect(next <= nodes && memory.nodeState(next - 1) === layout.NODE_FREE, () => `node ${next - 1} is on the free stack and used`);
+    findings.expect(
+      next <= nodes && memory.nodeState(next - 1) === layout.NODE_FREE,
+      () => `node ${next - 1} is on the free stack and used`,
+    );
     next = memory.get(memory.node(next - 1) + layout.NODE_NEXT);
     free++;
   }
@@ -117,28 +144,49 @@ export function checkNodes(memory: WordsMemory, findings: Findings): Waiting {
   for (let node = 0; node < nodes; node++) {
     const state = memory.nodeState(node);
     if (state !== layout.NODE_FREE) used++;
-    findings.expect((state === layout.NODE_WAITING) === queued.has(node), () => `node ${node} is in state ${state}, its queue says otherwise`);
+    findings.expect(
+      (state === layout.NODE_WAITING) === queued.has(node),
+      () => `node ${node} is in state ${state}, its queue says otherwise`,
+    );
   }
   findings.expect(free + used === nodes, () => `${free} nodes are free and ${used} used, of ${nodes}`);
-  findings.expect(memory.get(layout.HEADER_NODES_USED) === used, () => `the header counts ${memory.get(layout.HEADER_NODES_USED)} nodes, ${used} are used`);
+  findings.expect(
+    memory.get(layout.HEADER_NODES_USED) === used,
+    () => `the header counts ${memory.get(layout.HEADER_NODES_USED)} nodes, ${used} are used`,
+  );
   return waiting;
 }
 
-function walkQueue(memory: WordsMemory, record: number, queue: number, queued: Set<number>, findings: Findings): number[] {
+function walkQueue(
+  memory: WordsMemory,
+  record: number,
+  queue: number,
+  queued: Set<number>,
+  findings: Findings,
+): number[] {
   const members: number[] = [];
   let previous = 0;
   let next = (queue >>> layout.QUEUE_HEAD_SHIFT) & layout.QUEUE_MASK;
   while (next !== 0 && !queued.has(next - 1) && next <= memory.plan.nodes) {
     const node = memory.node(next - 1);
-    findings.expect(memory.get(node + layout.NODE_FRAME) === record, () => `node ${next - 1} is queued on record ${record}, it names another`);
-    findings.expect(memory.get(node + layout.NODE_PREVIOUS) === previous, () => `node ${next - 1} has the wrong one before it`);
+    findings.expect(
+      memory.get(node + layout.NODE_FRAME) === record,
+      () => `node ${next - 1} is queued on record ${record}, it names another`,
+    );
+    findings.expect(
+      memory.get(node + layout.NODE_PREVIOUS) === previous,
+      () => `node ${next - 1} has the wrong one before it`,
+    );
     queued.add(next - 1);
     members.push(next - 1);
     previous = next;
     next = memory.get(node + layout.NODE_NEXT);
   }
   findings.expect(next === 0, () => `the queue of record ${record} leads to a node that is queued already, or to none`);
-  findings.expect(((queue >>> layout.QUEUE_TAIL_SHIFT) & layout.QUEUE_MASK) === previous, () => `the queue of record ${record} has a wrong tail`);
+  findings.expect(
+    ((queue >>> layout.QUEUE_TAIL_SHIFT) & layout.QUEUE_MASK) === previous,
+    () => `the queue of record ${record} has a wrong tail`,
+  );
   return members;
 }
 
@@ -156,12 +204,17 @@ export function checkCounts(memory: WordsMemory, findings: Findings): void {
   const counters: readonly [string, number, number, (frame: number) => boolean][] = [
     ["resident", layout.MAPPING_RESIDENT, -1, () => true],
     ["dirty", layout.MAPPING_DIRTY, layout.HEADER_DIRTY, (frame) => memory.bit(frame, layout.DIRTY_BIT)],
-    ["write-back", layout.MAPPING_WRITEBACK, layout.HEADER_WRITEBACK, (frame) => memory.bit(frame, layout.WRITEBACK_BIT)],
+    [
+      "write-back",
+      layout.MAPPING_WRITEBACK,
+      layout.HEADER_WRITEBACK,
+      (frame) => memory.bit(frame, layout.WRITEBACK_BIT),
+    ],
     ["unstable", layout.MAPPING_UNSTABLE, layout.HEADER_UNSTABLE, (frame) => memory.bit(frame, layout.UNSTABLE_BIT)],
     ["write-pinned", -1, layout.HEADER_WRITE_PINNED, (frame) => memory.writes(frame) > 0],
   ];
   for (const [name, ofMapping, ofHeader, test] of counters) {
-    for (let mapping = 0; mapping < mappings && ofMapping >= 0; mapping++) {
+    for (let mapping = 0; ofMapping >= 0 && mapping < mappings; mapping++) {
       const [counted, is] = [memory.get(memory.mapping(mapping) + ofMapping), of(mapping, test)];
       findings.expect(counted === is, () => `mapping ${mapping} counts ${counted} ${name} pages, it has ${is}`);
     }
@@ -169,7 +222,9 @@ export function checkCounts(memory: WordsMemory, findings: Findings): void {
     const [counted, is] = [memory.get(ofHeader), of(-1, test)];
     findings.expect(counted === is, () => `the header counts ${counted} ${name} pages, there are ${is}`);
   }
-  const held = Array.from({ length: memory.plan.threads }, (_, thread) => memory.get(layout.THREADS + thread * layout.THREAD_BYTES + layout.THREAD_CREDITS));
+  const held = Array.from({ length: memory.plan.threads }, (_, thread) =>
+    memory.get(layout.THREADS + thread * layout.THREAD_BYTES + layout.THREAD_CREDITS),
+  );
   const credits = memory.get(layout.HEADER_CREDITS) + held.reduce((sum, count) => sum + count, 0);
   findings.expect(credits === frames, () => `there are ${credits} frame credits, of ${frames}`);
 }

@@ -35,7 +35,12 @@ export function checkWords(memory: WordsMemory): string[] {
       checkUnmapped(memory, frame, findings);
     }
     checkLedger(memory, frame, findings);
-    const mayBe = frame < frames ? state !== layout.STATE_SNAPSHOT : frame < frames + snapshots ? state === layout.STATE_SNAPSHOT : state === layout.STATE_MAPPED;
+    const mayBe =
+      frame < frames
+        ? state !== layout.STATE_SNAPSHOT
+        : frame < frames + snapshots
+          ? state === layout.STATE_SNAPSHOT
+          : state === layout.STATE_MAPPED;
     findings.expect(mayBe, () => `record ${frame} is in state ${state}, which its kind never is`);
   }
   checkTable(memory, findings);
@@ -53,7 +58,10 @@ export function checkQuiet(memory: WordsMemory): string[] {
       findings.expect(state !== layout.STATE_RESERVED, () => `frame ${frame} is still reserved`);
       continue;
     }
-    findings.expect(!memory.bit(frame, layout.EXCLUSIVE_BIT) && memory.holders(frame) === 0, () => `record ${frame} is still locked`);
+    findings.expect(
+      !memory.bit(frame, layout.EXCLUSIVE_BIT) && memory.holders(frame) === 0,
+      () => `record ${frame} is still locked`,
+    );
     findings.expect(memory.reads(frame) === 0 && memory.writes(frame) === 0, () => `record ${frame} is still pinned`);
     findings.expect(!memory.bit(frame, layout.WAITERS_BIT), () => `record ${frame} still shows waiters`);
     findings.expect(!memory.bit(frame, layout.EVICTING_BIT), () => `record ${frame} is still condemned`);
@@ -71,15 +79,34 @@ function checkLock(memory: WordsMemory, frame: number, waiting: Waiting, finding
   const waiters = memory.bit(frame, layout.WAITERS_BIT);
   const writes = memory.writes(frame);
   const what = `record ${frame}`;
-  if (exclusive) findings.expect(memory.holders(frame) < layout.THREADS_MAX, () => `${what} is owned by a slot that there is not`);
+  if (exclusive)
+    findings.expect(memory.holders(frame) < layout.THREADS_MAX, () => `${what} is owned by a slot that there is not`);
   else findings.expect(memory.holders(frame) <= layout.HOLDERS_MAX, () => `${what} has too many holders`);
-  findings.expect(memory.reads(frame) <= layout.READS_MAX && writes <= layout.WRITES_MAX, () => `${what} has too many counted pins`);
-  findings.expect((waiting.get(frame)?.length ?? 0) === 0 || waiters, () => `${what} has a queue, its word does not say so`);
+  findings.expect(
+    memory.reads(frame) <= layout.READS_MAX && writes <= layout.WRITES_MAX,
+    () => `${what} has too many counted pins`,
+  );
+  findings.expect(
+    (waiting.get(frame)?.length ?? 0) === 0 || waiters,
+    () => `${what} has a queue, its word does not say so`,
+  );
   findings.expect(!memory.bit(frame, layout.GATE_BIT) || waiters, () => `${what} has a closed gate and nobody waits`);
-  findings.expect(!memory.bit(frame, layout.EVICTING_BIT) || exclusive, () => `${what} is condemned and nobody owns it`);
-  findings.expect((memory.version(frame) % 2 === 0) === (!exclusive && writes === 0), () => `${what} has the wrong parity of its version`);
-  findings.expect(exclusive || memory.bit(frame, layout.UPTODATE_BIT), () => `${what} is not uptodate and not exclusively locked`);
-  findings.expect(exclusive || memory.get(memory.record(frame) + layout.RECORD_SCOPE) === 0, () => `${what} has a scope and no owner`);
+  findings.expect(
+    !memory.bit(frame, layout.EVICTING_BIT) || exclusive,
+    () => `${what} is condemned and nobody owns it`,
+  );
+  findings.expect(
+    (memory.version(frame) % 2 === 0) === (!exclusive && writes === 0),
+    () => `${what} has the wrong parity of its version`,
+  );
+  findings.expect(
+    exclusive || memory.bit(frame, layout.UPTODATE_BIT),
+    () => `${what} is not uptodate and not exclusively locked`,
+  );
+  findings.expect(
+    exclusive || memory.get(memory.record(frame) + layout.RECORD_SCOPE) === 0,
+    () => `${what} has a scope and no owner`,
+  );
 }
 
 /** Dirty, under write-back, unstable: which exclude each other, and what goes with them. */
@@ -90,12 +117,18 @@ function checkContents(memory: WordsMemory, frame: number, findings: Findings): 
   const what = `frame ${frame}`;
   const writes = memory.writes(frame);
   findings.expect(!dirty || !bit(layout.UNSTABLE_BIT), () => `${what} is dirty and unstable`);
-  findings.expect(!bit(layout.WRITEBACK_BIT) || !bit(layout.UNSTABLE_BIT), () => `${what} is under write-back and unstable`);
+  findings.expect(
+    !bit(layout.WRITEBACK_BIT) || !bit(layout.UNSTABLE_BIT),
+    () => `${what} is under write-back and unstable`,
+  );
   findings.expect(!unclean || bit(layout.GRANT_BIT), () => `${what} is not clean and has no grant`);
   findings.expect(writes === 0 || dirty, () => `${what} is pinned for write and not dirty`);
   findings.expect(!bit(layout.FRESH_BIT) || dirty, () => `${what} is fresh and not dirty`);
   const written = bit(layout.EXCLUSIVE_BIT) || writes > 0;
-  findings.expect((!bit(layout.FRESH_BIT) && !bit(layout.MODIFIED_BIT)) || written, () => `${what} is fresh or modified and has no writer`);
+  findings.expect(
+    (!bit(layout.FRESH_BIT) && !bit(layout.MODIFIED_BIT)) || written,
+    () => `${what} is fresh or modified and has no writer`,
+  );
   findings.expect(!bit(layout.TOWRITE_BIT) || dirty, () => `${what} is to be written and not dirty`);
   findings.expect(!bit(layout.FAILED_BIT) || dirty, () => `${what} failed and is not dirty`);
   findings.expect(!bit(layout.OFF_BIT) || !unclean, () => `${what} is off the reclaim queues and not clean`);
@@ -116,8 +149,14 @@ function checkUnmapped(memory: WordsMemory, frame: number, findings: Findings): 
   findings.expect(owner < layout.THREADS_MAX, () => `${what} is owned by a slot that there is not`);
   findings.expect(memory.version(frame) % 2 === 1, () => `${what} is in state ${state} with an even version`);
   findings.expect(memory.queue(frame) === 0, () => `${what} is in state ${state} with a queue`);
-  findings.expect(memory.get(memory.plan.blocks + frame * 4) === 0, () => `${what} is in state ${state} with a block word`);
-  findings.expect(memory.get(memory.record(frame) + layout.RECORD_SCOPE) === 0, () => `${what} is in state ${state} with a scope`);
+  findings.expect(
+    memory.get(memory.plan.blocks + frame * 4) === 0,
+    () => `${what} is in state ${state} with a block word`,
+  );
+  findings.expect(
+    memory.get(memory.record(frame) + layout.RECORD_SCOPE) === 0,
+    () => `${what} is in state ${state} with a scope`,
+  );
 }
 
 /** The word counts what the threads' ledgers say, holds apart that were granted and not yet accepted. */
@@ -132,7 +171,8 @@ function checkLedger(memory: WordsMemory, frame: number, findings: Findings): vo
     writes += entry >>> 22;
   }
   for (let node = 0; node < memory.plan.nodes; node++) {
-    const granted = memory.nodeState(node) === layout.NODE_GRANTED && memory.get(memory.node(node) + layout.NODE_FRAME) === frame;
+    const granted =
+      memory.nodeState(node) === layout.NODE_GRANTED && memory.get(memory.node(node) + layout.NODE_FRAME) === frame;
     const mode = memory.get(memory.node(node) + layout.NODE_MODE);
     if (granted && mode === layout.MODE_SHARED) shared++;
     if (granted && mode === layout.MODE_UPGRADE) shared--;
@@ -140,6 +180,12 @@ function checkLedger(memory: WordsMemory, frame: number, findings: Findings): vo
   const mapped = memory.state(frame) === layout.STATE_MAPPED;
   const locked = mapped && !memory.bit(frame, layout.EXCLUSIVE_BIT) ? memory.holders(frame) : 0;
   findings.expect(shared === locked, () => `record ${frame} has ${locked} shared holders, the ledgers ${shared}`);
-  findings.expect(reads === (mapped ? memory.reads(frame) : 0), () => `record ${frame} and the ledgers differ in counted reads`);
-  findings.expect(writes === (mapped ? memory.writes(frame) : 0), () => `record ${frame} and the ledgers differ in counted writes`);
+  findings.expect(
+    reads === (mapped ? memory.reads(frame) : 0),
+    () => `record ${frame} and the ledgers differ in counted reads`,
+  );
+  findings.expect(
+    writes === (mapped ? memory.writes(frame) : 0),
+    () => `record ${frame} and the ledgers differ in counted writes`,
+  );
 }

@@ -15,6 +15,7 @@ import { POINT_COUNT, POINT_LOAD } from "./transform.js";
 export class Contention {
   /** Set when a contended word shows a new side. */
   learnt = false;
+  everyPoint = false;
   // Of each 16-bit word of the memory: which actors load, add to and write it; which latches were held at all accesses.
   readonly #loads: Uint8Array;
   readonly #counts: Uint8Array;
@@ -36,6 +37,7 @@ export class Contention {
     let theirs = this.#writes[word] as number;
     if (kind !== POINT_COUNT) theirs |= this.#counts[word] as number;
     if (kind !== POINT_LOAD) theirs |= this.#loads[word] as number;
+    if (this.everyPoint) return true;
     return (theirs & ~(1 << at)) !== 0 && ((this.#guards[word] as number) & held) === 0;
   }
 

@@ -17,7 +17,7 @@
  * See also: run.ts, scenarios/.
  */
 import type { StepsMaker } from "./builds.js";
-import { Run, scheduleText, Violation, type Place, type Scenario } from "./run.js";
+import { readSchedule, Run, Violation, type Place, type Scenario } from "./run.js";
 
 export { Violation, type Scenario } from "./run.js";
 
@@ -25,6 +25,8 @@ export interface Exploration {
   /** Runs to an end or to a state that was known. */
   readonly schedules: number;
   readonly states: number;
+  /** States in which all actors have ended. */
+  readonly ends: number;
   /** Choices made, in all passes. */
   readonly points: number;
   /** Passes that were begun until one found no new contended word. */
@@ -35,6 +37,8 @@ export interface ExplorationLimits {
   readonly statesMax?: number;
   /** Random runs before the first pass: they find most contended words, and shallow violations. */
   readonly warmUpRuns?: number;
+  /** Makes every operation a point of choice: to see that leaving some out loses no end. */
+  readonly everyPoint?: boolean;
 }
 
 const statesMaxDefault = 2_000_000;
@@ -46,6 +50,7 @@ const passesMax = 1_000;
 /** Explores everything. @throws Violation */
 export function explore(scenario: Scenario, make: StepsMaker, limits: ExplorationLimits = {}): Exploration {
   const run = new Run(scenario, make);
+  run.contention.everyPoint = limits.everyPoint ?? false;
   warmUp(run, limits.warmUpRuns ?? warmUpRunsDefault);
   for (let passes = 1; passes < passesMax; passes++) {
     run.contention.learnt = false;
@@ -55,24 +60,25 @@ export function explore(scenario: Scenario, make: StepsMaker, limits: Exploratio
   throw new Error("contended words were found in every pass");
 }
 
-/** Runs one schedule of a violation again: what the actors called, in the order in which the calls ended, and the violation. */
-export function replay(scenario: Scenario, make: StepsMaker, schedule: string, contended: (run: Run) => void = warm): { calls: string[]; sentence: string } {
+/** Runs the schedule of a violation again: what the actors called, in the order in which the calls ended, and what was wrong. */
+export function replay(
+  scenario: Scenario,
+  make: StepsMaker,
+  violation: Violation,
+): { calls: string[]; sentence: string } {
   const run = new Run(scenario, make);
-  contended(run);
+  run.contention.everyPoint = true;
   const calls: string[] = [];
   try {
     run.start(calls);
-    for (const letter of schedule) run.choose(letter.charCodeAt(0) - 65);
+    for (const at of readSchedule(violation.schedule)) run.choose(at);
     run.inspect();
+    if (run.enabled().length === 0 && !run.ended()) run.violated(`nobody can go on: ${run.whoWaits()}`);
   } catch (error) {
     if (error instanceof Violation) return { calls, sentence: error.message };
     throw error;
   }
   return { calls, sentence: "" };
-}
-
-function warm(run: Run): void {
-  warmUp(run, warmUpRunsDefault);
 }
 
 function warmUp(run: Run, runs: number): void {
@@ -96,7 +102,7 @@ interface Choice {
   taken: number;
 }
 
-/** One exploration with what is known of contended words; ends early where that changes. */
+/** One exploration with what is known of contended words. */
 class Pass {
   readonly #run: Run;
   readonly #statesMax: number;
@@ -117,7 +123,7 @@ class Pass {
     this.#statesMax = statesMax;
   }
 
-  /** Undefined where a contended word was found on the way. */
+  /** Undefined where a contended word was found on the way: something may have been left out. @throws Violation */
   run(): Omit<Exploration, "points" | "passes"> | undefined {
     this.#run.start();
     let choice = this.#enter();
@@ -126,11 +132,11 @@ class Pass {
       choice = this.#enter();
       if (choice !== undefined) continue;
       this.#schedules++;
-      if (this.#run.contention.learnt) return undefined;
       choice = this.#backtrack();
     }
+    if (this.#run.contention.learnt) return undefined;
     this.#findStuck();
-    return { schedules: this.#schedules, states: this.#states.size };
+    return { schedules: this.#schedules, states: this.#states.size, ends: this.#ends.length };
   }
 
   /** Enters the state that was just reached; undefined where there is nothing more to do there. */
@@ -192,6 +198,8 @@ class Pass {
     if (stuck < 0) return;
     const path: number[] = [];
     for (let state = stuck; state > 0; state = this.#parents[state] as number) path.push(this.#steps[state] as number);
-    throw new Violation(`${this.#run.scenario.name}: some actors spin for ever`, scheduleText(path.reverse()));
+    this.#run.start();
+    for (const at of path.reverse()) this.#run.choose(at);
+    this.#run.violated("some actors spin for ever");
   }
 }

@@ -25,7 +25,7 @@ export interface Scenario {
   readonly atEnd?: (memory: WordsMemory) => string[];
 }
 
-/** A scenario went wrong under `schedule`: actors' letters in turn, one a point. */
+/** A scenario went wrong under `schedule`: which actor did how many operations, in turn ("A12 B3 A1"). */
 export class Violation extends Error {
   override readonly name = "Violation";
   readonly schedule: string;
@@ -54,8 +54,26 @@ interface Running {
 /** Where all actors and the memory are. */
 export type Place = readonly number[];
 
-export function scheduleText(path: readonly number[]): string {
-  return path.map((at) => String.fromCharCode(65 + at)).join("");
+function letterOf(at: number): string {
+  return String.fromCharCode(65 + at);
+}
+
+function scheduleText(path: readonly number[]): string {
+  let text = "";
+  for (let from = 0; from < path.length; ) {
+    let to = from;
+    while (to < path.length && path[to] === path[from]) to++;
+    text += `${text === "" ? "" : " "}${letterOf(path[from] as number)}${to - from}`;
+    from = to;
+  }
+  return text;
+}
+
+/** The actors of a schedule, one for each operation. */
+export function readSchedule(schedule: string): number[] {
+  return schedule
+    .split(" ")
+    .flatMap((part) => new Array<number>(Number(part.slice(1)) || 0).fill(part.charCodeAt(0) - 65));
 }
 
 export class Run {
@@ -65,6 +83,7 @@ export class Run {
   readonly #traced: TracedMemory;
   readonly #words: StepWords;
   #running: Running[] = [];
+  /** Whose operations were done, in turn. */
   #path: number[] = [];
 
   constructor(scenario: Scenario, make: StepsMaker) {
@@ -92,7 +111,7 @@ export class Run {
     this.#path = [];
     const actors: Actor[] = [];
     this.#running = this.scenario.actors.map((script, at) => {
-      const actor = new Actor(String.fromCharCode(65 + at), at + 1, this.#words, this.#traced, actors, calls);
+      const actor = new Actor(letterOf(at), at + 1, this.#words, this.#traced, actors, calls);
       actors.push(actor);
       return { actor, script, play: script(actor), pending: ended, moves: 0, played: 0 };
     });
@@ -103,7 +122,8 @@ export class Run {
   enabled(): number[] {
     const enabled: number[] = [];
     this.#running.forEach(({ pending }, at) => {
-      const waits = pending < 0 && pending !== ended && this.#traced.memory.nodeState(-pending - 1) === layout.NODE_WAITING;
+      const waits =
+        pending < 0 && pending !== ended && this.#traced.memory.nodeState(-pending - 1) === layout.NODE_WAITING;
       if (pending !== ended && !waits) enabled.push(at);
     });
     return enabled;
@@ -146,6 +166,7 @@ export class Run {
         return;
       }
       if (this.contention.contended(at, running.pending, track.held)) return;
+      this.#path.push(at);
       this.#note(at, running);
     }
     this.violated(`${running.actor.name} goes on and on without meeting anybody`);
@@ -174,7 +195,19 @@ export class Run {
     const place = [this.#traced.mark(), this.#path.length];
     for (const { actor, pending, moves } of this.#running) {
       const { one, two, wrote, held, holding, answers, results, stepFrom, operations } = actor.track;
-      place.push(pending, moves, one, two, wrote ? 1 : 0, held, holding, answers.length, results.length, stepFrom, operations);
+      place.push(
+        pending,
+        moves,
+        one,
+        two,
+        wrote ? 1 : 0,
+        held,
+        holding,
+        answers.length,
+        results.length,
+        stepFrom,
+        operations,
+      );
     }
     return place;
   }
@@ -216,7 +249,8 @@ export class Run {
     running.play = running.script(running.actor);
     for (let count = 0; count <= operations; count++) {
       const { value } = running.play.next();
-      if (count === operations && value !== running.pending) throw new Error(`${running.actor.name} did not come back to where it was`);
+      if (count === operations && value !== running.pending)
+        throw new Error(`${running.actor.name} did not come back to where it was`);
     }
     this.#traced.feedAt = -1;
     Object.assign(track, { one, two, wrote, held, holding, operations });

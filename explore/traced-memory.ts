@@ -9,7 +9,7 @@
  * See also: run.ts, actors.ts.
  */
 import * as layout from "../src/sync/layout.js";
-import type { StepOps } from "./builds.js";
+import type { StepOps } from "./reference.js";
 import { WordsMemory, type WordsPlan } from "./words-memory.js";
 
 /** What is known of an actor beside its generator. */
@@ -82,7 +82,8 @@ export class TracedMemory implements StepOps {
     this.#words = new Uint32Array(buffer);
     this.#wide = new BigUint64Array(buffer);
     this.#latches.set(layout.HEADER_LISTS_LATCH, 1);
-    for (let record = 0; record < plan.records; record++) this.#addLatch(this.memory.record(record) + layout.RECORD_QUEUE);
+    for (let record = 0; record < plan.records; record++)
+      this.#addLatch(this.memory.record(record) + layout.RECORD_QUEUE);
     for (let bucket = 0; bucket < plan.frames; bucket++) this.#addLatch(plan.buckets + bucket * 8);
   }
 

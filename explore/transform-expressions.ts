@@ -38,7 +38,14 @@ const pointKinds: Readonly<Record<string, number>> = {
   cmpxchg: POINT_UPDATE,
 };
 const operandsAfterAddress: Readonly<Record<string, number>> = { load: 0, cmpxchg: 2 };
-const comparisons: Readonly<Record<string, string>> = { "==": "===", "!=": "!==", "<": "<", "<=": "<=", ">": ">", ">=": ">=" };
+const comparisons: Readonly<Record<string, string>> = {
+  "==": "===",
+  "!=": "!==",
+  "<": "<",
+  "<=": "<=",
+  ">": ">",
+  ">=": ">=",
+};
 
 function integerValue(integer: bigint): Value {
   return { code: String(integer), type: "integer", integer };
@@ -134,20 +141,25 @@ export class Expressions {
   }
 
   #emitUnary(node: ts.PrefixUnaryExpression): Value {
-    if (node.operator === ts.SyntaxKind.ExclamationToken) return { code: `!${this.emitAs(node.operand, "bool")}`, type: "bool" };
+    if (node.operator === ts.SyntaxKind.ExclamationToken)
+      return { code: `!${this.emitAs(node.operand, "bool")}`, type: "bool" };
     const value = this.emit(node.operand);
     if (node.operator === ts.SyntaxKind.MinusToken && value.integer !== undefined) return integerValue(-value.integer);
     if (node.operator === ts.SyntaxKind.TildeToken && value.type === "u64") {
       return { code: `BigInt.asUintN(64, ~${value.code})`, type: "u64" };
     }
-    if (node.operator === ts.SyntaxKind.TildeToken && value.type === "u32") return { code: `((~${value.code}) >>> 0)`, type: "u32" };
+    if (node.operator === ts.SyntaxKind.TildeToken && value.type === "u32")
+      return { code: `((~${value.code}) >>> 0)`, type: "u32" };
     return complain(node, "unknown unary operator");
   }
 
   #emitBinary(node: ts.BinaryExpression, wanted?: Type): Value {
     const operator = node.operatorToken.getText();
     if (operator === "&&" || operator === "||") {
-      return { code: `(${this.emitAs(node.left, "bool")} ${operator} ${this.emitAs(node.right, "bool")})`, type: "bool" };
+      return {
+        code: `(${this.emitAs(node.left, "bool")} ${operator} ${this.emitAs(node.right, "bool")})`,
+        type: "bool",
+      };
     }
     const left = this.emit(node.left, comparisons[operator] === undefined ? wanted : undefined);
     const right = this.emit(node.right, comparisons[operator] === undefined ? wanted : undefined);
@@ -169,7 +181,8 @@ export class Expressions {
     const one = this.emit(node.whenTrue, wanted);
     const other = this.emit(node.whenFalse, wanted);
     const type = one.integer === undefined ? one.type : other.integer === undefined ? other.type : wanted;
-    if (type === undefined || type === "integer") return complain(node, "a conditional of constants needs a typed place");
+    if (type === undefined || type === "integer")
+      return complain(node, "a conditional of constants needs a typed place");
     return { code: `(${condition} ? ${this.#as(one, type, node)} : ${this.#as(other, type, node)})`, type };
   }
 
@@ -181,8 +194,11 @@ export class Expressions {
     if (castTypes.includes(name) && argument !== undefined) return this.#emitCast(name as Type, argument);
     const called = this.#declarations.functions.get(name);
     if (called === undefined) return complain(node, "unknown function");
-    if (called.parameters.length !== node.arguments.length) return complain(node, `${name} takes ${called.parameters.length} arguments`);
-    const list = called.parameters.map(({ type }, at) => this.emitAs(node.arguments[at] as ts.Expression, type)).join(", ");
+    if (called.parameters.length !== node.arguments.length)
+      return complain(node, `${name} takes ${called.parameters.length} arguments`);
+    const list = called.parameters
+      .map(({ type }, at) => this.emitAs(node.arguments[at] as ts.Expression, type))
+      .join(", ");
     const code = this.#mode === "steps" && called.atomic ? `(yield* ${name}(${list}))` : `${name}(${list})`;
     return { code, type: called.answer };
   }
@@ -190,14 +206,16 @@ export class Expressions {
   #emitCast(to: Type, argument: ts.Expression): Value {
     const { code, type, integer } = this.emit(argument);
     if (integer !== undefined) return { code: this.#literal(integer, to, argument), type: to };
-    if (type === "f64") return to === "u64" ? { code: `BigInt(${code})`, type: to } : complain(argument, `cast of f64 to ${to}`);
+    if (type === "f64")
+      return to === "u64" ? { code: `BigInt(${code})`, type: to } : complain(argument, `cast of f64 to ${to}`);
     if (type === "u64") {
       if (to === "f64") return { code: `Number(${code})`, type: to };
       if (to === "u32") return { code: `Number(BigInt.asUintN(32, ${code}))`, type: to };
       return to === "u64" ? { code, type: to } : complain(argument, `cast of u64 to ${to}`);
     }
     if (type === "bool") return complain(argument, "cast of a truth value");
-    if (to === "u64") return type === "i32" ? complain(argument, "cast of i32 to u64") : { code: `BigInt(${code})`, type: to };
+    if (to === "u64")
+      return type === "i32" ? complain(argument, "cast of i32 to u64") : { code: `BigInt(${code})`, type: to };
     if (to === "i32") return { code: `(${code} | 0)`, type: to };
     return { code: to === "u16" ? `(${code} & 0xffff)` : `(${code} >>> 0)`, type: to };
   }
@@ -209,7 +227,8 @@ export class Expressions {
     const kind = pointKinds[operation];
     if (width === undefined || kind === undefined) return complain(node, "unknown atomic operation");
     const [address, ...operands] = node.arguments;
-    if (address === undefined || operands.length !== (operandsAfterAddress[operation] ?? 1)) return complain(node, "operands of an atomic operation");
+    if (address === undefined || operands.length !== (operandsAfterAddress[operation] ?? 1))
+      return complain(node, "operands of an atomic operation");
     const values = [this.emitAs(address, "u32"), ...operands.map((operand) => this.emitAs(operand, type as Type))];
     const answer = operation === "store" ? "void" : (type as Type);
     if (this.#mode === "plain") return { code: `ops.${operation}${width}(${values.join(", ")})`, type: answer };
@@ -217,8 +236,14 @@ export class Expressions {
     const taken = values.map((value, at) => `${held[at]} = ${value}`).join(", ");
     if (unused && width === 32 && (operation === "add" || operation === "sub")) {
       const delta = operation === "add" ? held[1] : `-${held[1]}`;
-      return { code: `(${taken}, yield ${held[0]} * 4 + ${POINT_COUNT}, ops.count32(${held[0]}, ${delta}))`, type: "void" };
+      return {
+        code: `(${taken}, yield ${held[0]} * 4 + ${POINT_COUNT}, ops.count32(${held[0]}, ${delta}))`,
+        type: "void",
+      };
     }
-    return { code: `(${taken}, yield ${held[0]} * 4 + ${kind}, ops.${operation}${width}(${held.join(", ")}))`, type: answer };
+    return {
+      code: `(${taken}, yield ${held[0]} * 4 + ${kind}, ops.${operation}${width}(${held.join(", ")}))`,
+      type: answer,
+    };
   }
 }

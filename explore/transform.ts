@@ -47,7 +47,8 @@ export function exportedNames(sources: Sources): string[] {
   if (index === undefined) throw new Error("the sources have no words/index.ts");
   const file = ts.createSourceFile(index[0], index[1], ts.ScriptTarget.ES2022, true);
   return file.statements.flatMap((statement) => {
-    if (!ts.isExportDeclaration(statement) || statement.exportClause === undefined) return complain(statement, "index.ts only exports");
+    if (!ts.isExportDeclaration(statement) || statement.exportClause === undefined)
+      return complain(statement, "index.ts only exports");
     if (!ts.isNamedExports(statement.exportClause)) return complain(statement, "exports are named");
     return statement.exportClause.elements.map((element) => element.name.text);
   });
@@ -63,7 +64,11 @@ function declareFile(file: ts.SourceFile, into: Declarations): void {
   for (const statement of file.statements) {
     if (ts.isImportDeclaration(statement)) continue;
     if (ts.isExportDeclaration(statement)) {
-      if (!file.fileName.endsWith("/index.ts") || !statement.exportClause || !ts.isNamedExports(statement.exportClause)) {
+      if (
+        !file.fileName.endsWith("/index.ts") ||
+        !statement.exportClause ||
+        !ts.isNamedExports(statement.exportClause)
+      ) {
         complain(statement, "only index.ts exports what others declare");
       }
       for (const element of statement.exportClause.elements) into.exports.push(element.name.text);
@@ -78,11 +83,13 @@ function declareFile(file: ts.SourceFile, into: Declarations): void {
 }
 
 function claim(name: string, node: ts.Node, into: Declarations): void {
-  if (into.integers.has(name) || into.typed.has(name) || into.functions.has(name)) complain(node, `${name} is declared twice`);
+  if (into.integers.has(name) || into.typed.has(name) || into.functions.has(name))
+    complain(node, `${name} is declared twice`);
 }
 
 function declareVariable(node: ts.VariableDeclaration, statement: ts.VariableStatement, into: Declarations): void {
-  if (!ts.isIdentifier(node.name) || node.initializer === undefined) return complain(node, "a variable has a name and a value");
+  if (!ts.isIdentifier(node.name) || node.initializer === undefined)
+    return complain(node, "a variable has a name and a value");
   const name = node.name.text;
   claim(name, node, into);
   const expressions = new Expressions(into, "plain", new Map());
@@ -102,7 +109,8 @@ function declareFunction(node: ts.FunctionDeclaration, into: Declarations): void
   if (node.name === undefined || node.body === undefined) return complain(node, "a function has a name and a body");
   claim(node.name.text, node, into);
   const parameters = node.parameters.map((parameter) => {
-    if (!ts.isIdentifier(parameter.name) || parameter.initializer) return complain(parameter, "a parameter is a name with a type");
+    if (!ts.isIdentifier(parameter.name) || parameter.initializer)
+      return complain(parameter, "a parameter is a name with a type");
     return { name: parameter.name.text, type: typeOf(parameter.type, parameter) };
   });
   const answer = typeOf(node.type, node);
@@ -113,18 +121,18 @@ function declareFunction(node: ts.FunctionDeclaration, into: Declarations): void
 function markAtomic({ functions }: Declarations): void {
   const called = new Map<string, Set<string>>();
   for (const { name, node } of functions.values()) {
-    const names = new Set<string>();
+    const calls = new Set<string>();
     const visit = (child: ts.Node): void => {
-      if (ts.isCallExpression(child)) names.add(child.expression.getText().split("<")[0] ?? "");
+      if (ts.isCallExpression(child)) calls.add(child.expression.getText().split("<")[0] ?? "");
       ts.forEachChild(child, visit);
     };
     visit(node);
-    called.set(name, names);
+    called.set(name, calls);
   }
   for (let round = 0; round < functions.size; round++) {
     for (const item of functions.values()) {
-      const names = [...(called.get(item.name) ?? [])];
-      item.atomic ||= names.some((name) => name.startsWith("atomic.") || functions.get(name)?.atomic === true);
+      const calls = [...(called.get(item.name) ?? [])];
+      item.atomic ||= calls.some((name) => name.startsWith("atomic.") || functions.get(name)?.atomic === true);
     }
   }
 }
@@ -200,7 +208,8 @@ class Statements {
   #emitLocals(node: ts.VariableStatement, indent: string): string {
     return node.declarationList.declarations
       .map((declaration) => {
-        if (!ts.isIdentifier(declaration.name) || !declaration.initializer) return complain(declaration, "a local has a name and a value");
+        if (!ts.isIdentifier(declaration.name) || !declaration.initializer)
+          return complain(declaration, "a local has a name and a value");
         const type = typeOf(declaration.type, declaration);
         const value = this.#expressions.emitAs(declaration.initializer, type);
         this.#expressions.declare(declaration.name.text, type);

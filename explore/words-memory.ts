@@ -37,7 +37,14 @@ export interface WordsSize {
 
 const scratchBytes = 256;
 
-export function planWords({ frames, snapshots = 0, locks = 1, nodes = 8, mappings = 2, threads = 4 }: WordsSize): WordsPlan {
+export function planWords({
+  frames,
+  snapshots = 0,
+  locks = 1,
+  nodes = 8,
+  mappings = 2,
+  threads = 4,
+}: WordsSize): WordsPlan {
   const records = frames + snapshots + locks;
   let at = layout.RECORDS + (records << layout.RECORD_SHIFT);
   const region = (bytes: number): number => {
@@ -51,7 +58,22 @@ export function planWords({ frames, snapshots = 0, locks = 1, nodes = 8, mapping
   const ghosts = region(frames * 4);
   const ledger = region(records * 4 * threads);
   const scratch = region(scratchBytes);
-  return { frames, snapshots, locks, records, nodes, mappings, threads, buckets, links, blocks, ghosts, ledger, scratch, bytes: at };
+  return {
+    frames,
+    snapshots,
+    locks,
+    records,
+    nodes,
+    mappings,
+    threads,
+    buckets,
+    links,
+    blocks,
+    ghosts,
+    ledger,
+    scratch,
+    bytes: at,
+  };
 }
 
 /** Takes the sizes and places of a plan as words.configure does. */

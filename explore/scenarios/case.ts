@@ -54,6 +54,29 @@ export function visit(hold: Hold, frame: number, mapping: number, index: number,
   };
 }
 
+/** As `visit`, but does not wait: where the lock is held, that is all. */
+export function tryVisit(hold: Hold, frame: number, mapping: number, index: number): Script {
+  return function* (actor) {
+    if ((yield* actor.tryLock(hold, frame, mapping, index)) !== layout.OK) return;
+    if (hold === "shared") yield* actor.unlockShared(frame);
+    else yield* actor.unlockExclusive(frame);
+  };
+}
+
+/** Locks page 0:0 in frame 0 exclusively as `thread` does, whose actor goes on with `letGoOwned`; to be run alone. */
+export function lockAs(thread: number): Script {
+  return function* (actor) {
+    const answer = yield* actor.until("lockExclusive", 0, 0, 0, thread, 0);
+    actor.check(answer === layout.OK, "the page is there");
+  };
+}
+
+/** Lets go of frame 0, which `lockAs` has locked for this actor. */
+export function* letGoOwned(actor: Actor): Play {
+  actor.claim(0, "exclusive");
+  yield* actor.unlockExclusive(0);
+}
+
 /** Reclaim: freezes the page in `frame` and takes it out of the table, if it may. True if the frame is reserved now. */
 export function* evict(actor: Actor, frame: number, mapping: number, index: number): Play<boolean> {
   if ((yield* actor.until("freeze", frame, actor.thread)) !== layout.OK) return false;
@@ -69,11 +92,14 @@ export function* dirtyOwned(actor: Actor, frame: number): Play {
   actor.check(answer === layout.OK || answer === 1, `markDirty answered ${answer}`);
 }
 
-/** Owns the page in `frame` exclusively, makes it dirty, and turns the lock into a counted write pin. */
-export function* pinCounted(actor: Actor, frame: number, mapping: number, index: number): Play {
-  actor.check((yield* actor.lock("exclusive", frame, mapping, index)) === layout.OK, "the page is there");
-  yield* dirtyOwned(actor, frame);
-  yield* countOwned(actor, frame);
+/** Pins page 0:0 in frame 0 for counted writes as `thread` does, whose actor goes on from there; to be run alone. */
+export function pinAs(thread: number): Script {
+  return function* (actor) {
+    const answer = yield* actor.until("lockExclusive", 0, 0, 0, thread, 0);
+    actor.check(answer === layout.OK, "the page is there");
+    yield* actor.until("markDirty", 0, thread, 5, 0);
+    yield* actor.until("exclusiveToCounted", 0, thread);
+  };
 }
 
 /** The exclusive lock, under which the page is dirty, becomes a counted write pin. */

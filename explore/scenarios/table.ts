@@ -42,7 +42,10 @@ function* scan(actor: Actor): Play {
 }
 
 /** Page indexes of mapping 0 that share a bucket when there are four frames. */
-const sameBucket = new WordsMemory(planWords({ frames: 4 }), new ArrayBuffer(planWords({ frames: 4 }).bytes)).collidingIndexes(0, 4);
+const sameBucket = new WordsMemory(
+  planWords({ frames: 4 }),
+  new ArrayBuffer(planWords({ frames: 4 }).bytes),
+).collidingIndexes(0, 4);
 const [first = 0, second = 0, third = 0, fourth = 0] = sameBucket;
 
 export const tableCases: readonly Case[] = [
@@ -85,8 +88,12 @@ export const tableCases: readonly Case[] = [
     prepare: addPage(0, 0),
     actors: [drop(0, 0, 0), visit("shared", 0, 0, 0, true), visit("exclusive", 0, 0, 0, true)],
     mutants: [
-      mutant("a condemned page takes waiters", "words/waiters.ts", "(word & EVICTING) != 0 || possible(word, mode, true)", "possible(word, mode, true)"),
-      mutant("remove does not look for waiters", "words/table.ts", "(word & (WAITERS | READS | WRITES | WRITEBACK)) != 0", "(word & (READS | WRITES | WRITEBACK)) != 0"),
+      mutant(
+        "a condemned page takes waiters",
+        "words/waiters.ts",
+        "(word & EVICTING) != 0 || possible(word, mode, true)",
+        "possible(word, mode, true)",
+      ),
     ],
   },
   {
@@ -101,7 +108,12 @@ export const tableCases: readonly Case[] = [
         " || (word & (EXCLUSIVE | HOLDERS | READS | WRITES)) == 0) {\n    unlatchLists();\n    return BUSY;\n  }\n  if (atomic.cmpxchg<u64>(record, word, word | OFF)",
         ") {\n    unlatchLists();\n    return BUSY;\n  }\n  if (atomic.cmpxchg<u64>(record, word, word | OFF)",
       ),
-      mutant("a release does not see that the frame is off its queue", "words/lock.ts", "if ((word & OFF) != 0 && (word & (EXCLUSIVE | HOLDERS | READS | WRITES)) == 0) answer = answer | IDLE;", ""),
+      mutant(
+        "a release does not see that the frame is off its queue",
+        "words/lock.ts",
+        "if ((word & OFF) != 0 && (word & (EXCLUSIVE | HOLDERS | READS | WRITES)) == 0) answer = answer | IDLE;",
+        "",
+      ),
     ],
   },
 ];

@@ -5,7 +5,7 @@
  */
 import * as layout from "../../src/sync/layout.js";
 import type { Actor, Hold, Play, Script } from "../actors.js";
-import { addPage, inTurn, mutant, visit, type Case } from "./case.js";
+import { addPage, inTurn, letGoOwned, lockAs, mutant, visit, type Case } from "./case.js";
 
 const modes: Readonly<Record<Hold, number>> = { shared: layout.MODE_SHARED, exclusive: layout.MODE_EXCLUSIVE };
 
@@ -68,6 +68,15 @@ function* gatekeeper(actor: Actor): Play {
   }
 }
 
+/** Looks at the queue of a record once, and gives up where a swap was lost. */
+function* enrolOnce(actor: Actor): Play {
+  const node = yield* actor.do("enqueue", 0, 0, 0, layout.MODE_NOTIFY, actor.thread, 0);
+  yield* resign(actor, node, 0);
+}
+
+const stillWaits = "atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame";
+const freed = "  atomic.store<u32>(at + NODE_STATE, NODE_FREE);\n";
+const uncounted = "  atomic.sub<u32>(HEADER_NODES_USED, 1);\n";
 const popTag = "let rest: u64 = ((free >> 32) + 1) << 32 | ";
 const pushTag = "let pushed: u64 = ((free >> 32) + 1) << 32 | ";
 
@@ -78,28 +87,53 @@ export const waiterCases: readonly Case[] = [
     prepare: addPage(0, 0),
     actors: [visit("exclusive", 0, 0, 0), visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0)],
     mutants: [
-      mutant("R22: a waiter does not look again under the latch", "words/waiters.ts", "(word & EVICTING) != 0 || possible(word, mode, true)", "(word & EVICTING) != 0"),
-      mutant("a grant does not look whether it is possible", "words/waiters.ts", "(word & EVICTING) != 0 || !possible(word, mode, false)", "(word & EVICTING) != 0"),
-      mutant("the last waiter leaves its mark in the word", "words/waiters.ts", "if (alone) after = after & ~(WAITERS | GATE);", ""),
+      mutant(
+        "R22: a waiter does not look again under the latch",
+        "words/waiters.ts",
+        "(word & EVICTING) != 0 || possible(word, mode, true)",
+        "(word & EVICTING) != 0",
+      ),
+      mutant(
+        "a grant does not look whether it is possible",
+        "words/waiters.ts",
+        "(word & EVICTING) != 0 || !possible(word, mode, false)",
+        "(word & EVICTING) != 0",
+      ),
       mutant("every grant takes the mark out of the word", "words/waiters.ts", "if (alone) after", "after"),
     ],
   },
   {
     name: "an aborted wait while it is granted",
     size: { frames: 1, nodes: 3 },
-    prepare: addPage(0, 0),
-    actors: [visit("exclusive", 0, 0, 0), impatient("exclusive", 0, 0, 0), visit("shared", 0, 0, 0)],
+    prepare: inTurn(addPage(0, 0), lockAs(1)),
+    actors: [letGoOwned, impatient("exclusive", 0, 0, 0), visit("shared", 0, 0, 0)],
     mutants: [
-      mutant("R23: a wait is cancelled that was granted", "words/waiters.ts", "if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING", "if (false"),
-      mutant("a grant goes to a wait that was cancelled", "words/waiters.ts", "if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame) answer = GONE;\n  else if", "if"),
+      mutant("R23: a wait is cancelled that was granted", "words/waiters.ts", `if (${stillWaits}) {`, "if (false) {"),
+      mutant(
+        "a grant goes to a wait that was cancelled",
+        "words/waiters.ts",
+        `if (${stillWaits}) answer = GONE;\n  else if`,
+        "if",
+      ),
     ],
   },
   {
     name: "waits are dismissed while one goes on to another page",
     size: { frames: 2, nodes: 1 },
     prepare: inTurn(addPage(0, 0), addPage(0, 1)),
-    actors: [dismissAndStay, inTurn(impatient("shared", 0, 0, 0), visit("shared", 1, 0, 1)), visit("exclusive", 1, 0, 1)],
-    mutants: [],
+    actors: [
+      dismissAndStay,
+      inTurn(impatient("shared", 0, 0, 0), visit("shared", 1, 0, 1)),
+      visit("exclusive", 1, 0, 1),
+    ],
+    mutants: [
+      mutant(
+        "a dismissal does not look where a node waits",
+        "words/waiters.ts",
+        `if (${stillWaits}) {`,
+        "if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING) {",
+      ),
+    ],
   },
   {
     name: "nodes go round through the stack of free ones",
@@ -118,6 +152,13 @@ export const waiterCases: readonly Case[] = [
     ],
     mutants: [
       {
+        name: "a node is freed before its owner is done with it",
+        replacements: [
+          { file: "words/waiters.ts", original: freed, mutated: "" },
+          { file: "words/waiters.ts", original: uncounted, mutated: `${freed}${uncounted}` },
+        ],
+      },
+      {
         name: "the top of the stack has no tag",
         replacements: [
           { file: "words/waiters.ts", original: popTag, mutated: "let rest: u64 = " },
@@ -127,10 +168,36 @@ export const waiterCases: readonly Case[] = [
     ],
   },
   {
+    name: "a wait is given up where its node went to another",
+    size: { frames: 2, nodes: 3 },
+    prepare: inTurn(addPage(0, 0), addPage(0, 1)),
+    actors: [
+      enrolOnce,
+      function* (actor) {
+        yield* resign(actor, yield* enrol(actor, 1), 1);
+      },
+    ],
+    mutants: [
+      mutant(
+        "a failed wait leaves its mark in the word",
+        "words/waiters.ts",
+        "if (head == 0) atomic.and<u64>(record, ~(WAITERS | GATE));",
+        "",
+      ),
+    ],
+  },
+  {
     name: "a gate closes and opens before a sharer",
     size: { frames: 1, nodes: 3 },
     prepare: addPage(0, 0),
     actors: [visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0), gatekeeper],
-    mutants: [mutant("a gate closes where nobody waits", "words/lock.ts", "if (closed != 0 && (word & WAITERS) == 0) return BUSY;", "")],
+    mutants: [
+      mutant(
+        "a gate closes where nobody waits",
+        "words/lock.ts",
+        "if (closed != 0 && (word & WAITERS) == 0) return BUSY;",
+        "",
+      ),
+    ],
   },
 ];

@@ -1,12 +1,14 @@
 /**
  * The options of PageCache.open: parsed, defaulted, checked together before any memory is taken.
  */
+import { freemem, totalmem } from "node:os";
 import { PinfoldError } from "../base/errors.js";
 import { isPowerOfTwo, limits } from "../base/limits.js";
 import { checkOption } from "../base/ranges.js";
 import { parseBytes } from "../base/sizes.js";
 import type { Durability } from "../cache/space.js";
 import type { CoreOptions } from "../mapping/core.js";
+import { checkFlag } from "./arguments.js";
 
 export interface PageCacheOptions {
   /** Bytes of pages, or a size such as "256MiB". Taken now, never grows. Default 64 MiB. */
@@ -41,12 +43,28 @@ export interface PageCacheOptions {
 
 export type ParsedOptions = CoreOptions & { readonly debug: boolean };
 
+/**
+ * Guard of F34: memory that is not there is refused here, where it is asked for, and not by the system's killing the process later.
+ * @throws PinfoldError ENOMEM
+ */
+export function checkMemory({ memoryBytes, preTouch }: ParsedOptions): void {
+  // 0 or undefined: no limit is set for the process; without one the number may be beyond all memory.
+  const most = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  if (memoryBytes > most) throw new PinfoldError("ENOMEM", `memory (${memoryBytes} bytes) is more than this system has (${most})`);
+  // Elsewhere what is free says little about what can be had.
+  const free = process.platform === "linux" ? freemem() : Number.POSITIVE_INFINITY;
+  if (preTouch && memoryBytes > free) throw new PinfoldError("ENOMEM", `memory (${memoryBytes} bytes) is more than is available (${free})`);
+}
+
 /** @throws PinfoldError EINVAL */
 export function parseOptions(options: PageCacheOptions): ParsedOptions {
   if (typeof options !== "object" || options === null) throw new PinfoldError("EINVAL", "options must be an object");
+  checkFlag(options.preTouch, "preTouch");
+  checkFlag(options.writeThrough, "writeThrough");
+  checkFlag(options.debug, "debug");
   const pageSize = options.pageSize ?? limits.pageSizeDefault;
   if (!isPowerOfTwo(pageSize) || pageSize < limits.pageSizeMin || pageSize > limits.pageSizeMax) {
-    throw new PinfoldError("EINVAL", `pageSize must be a power of two from ${limits.pageSizeMin} to ${limits.pageSizeMax}, not ${pageSize}`);
+    throw new PinfoldError("EINVAL", `pageSize must be a power of two from ${limits.pageSizeMin} to ${limits.pageSizeMax}, not ${String(pageSize)}`);
   }
   const memoryBytes = parseBytes(options.memory ?? limits.memoryDefault, "memory");
   const frames = Math.floor(memoryBytes / pageSize);
@@ -76,7 +94,7 @@ export function parseOptions(options: PageCacheOptions): ParsedOptions {
 }
 
 function oneOf<T extends string>(value: T, allowed: readonly T[], name: string): T {
-  if (!allowed.includes(value)) throw new PinfoldError("EINVAL", `${name} must be one of ${allowed.join(", ")}, not ${String(value)}`);
+  if (!allowed.includes(value)) throw new PinfoldError("EINVAL", `${name} must be one of ${allowed.join(", ")}, not ${typeof value === "string" ? value : typeof value}`);
   return value;
 }
 

@@ -17,10 +17,11 @@ import { describePins } from "../mapping/pin-registry.js";
 import { sync } from "../mapping/sync.js";
 import { verify } from "../mapping/verify.js";
 import type { Store } from "../store/contract.js";
+import { checkFlag, checkObject, checkPinned, checkSignal } from "./arguments.js";
 import { CachedFile } from "./cached-file.js";
 import { channels } from "./events.js";
 import { LeakWatch } from "./leaks.js";
-import { type PageCacheOptions, type ParsedOptions, parseOptions } from "./options.js";
+import { type PageCacheOptions, type ParsedOptions, checkMemory, parseOptions } from "./options.js";
 import { pathOpener } from "./path-opener.js";
 import { PinScope } from "./scope.js";
 import { type CacheStats, type PinInfo, collectPins, collectStats } from "./stats.js";
@@ -73,13 +74,20 @@ interface OpenStore {
   openers: number;
 }
 
+/** Caches of this thread that were not closed: what they have dirty is written when the process ends (F36). */
+const openCores = new Set<Core>();
+let flushesAtExit = false;
+
+function flushAll(): void {
+  for (const core of openCores) flushAtExit(core, (message) => process.stderr.write(`${message}\n`));
+}
+
 export class PageCache implements AsyncDisposable {
   /** What the entries of this package hand to each other; not for users. */
   readonly core: Core;
   readonly #options: ParsedOptions;
   readonly #stores = new Map<string, OpenStore>();
   readonly #leaks: LeakWatch;
-  readonly #atExit: () => void;
   /** Opens and closes run one after the other: two opens of one path must meet. */
   #turn: Promise<unknown> = Promise.resolve();
   #flushTimer: Timer | undefined;
@@ -92,8 +100,9 @@ export class PageCache implements AsyncDisposable {
     this.core.locks.onStuck = (wait) => this.#reportStuck(wait);
     this.core.writer.onFailed = (space, { index, error }) => channels.writeError.publish({ file: space.store.name, index, error });
     this.core.writer.onHealed = (space, index) => channels.healed.publish({ file: space.store.name, index });
-    this.#atExit = () => flushAtExit(this.core, (message) => process.stderr.write(`${message}\n`));
-    process.on("exit", this.#atExit);
+    if (!flushesAtExit) process.on("exit", flushAll);
+    flushesAtExit = true;
+    openCores.add(this.core);
     this.#armFlusher();
   }
 
@@ -102,7 +111,9 @@ export class PageCache implements AsyncDisposable {
    * @throws PinfoldError EINVAL, ENOMEM
    */
   static async open(options: PageCacheOptions = {}): Promise<PageCache> {
-    return new PageCache(parseOptions(options));
+    const parsed = parseOptions(options);
+    checkMemory(parsed);
+    return new PageCache(parsed);
   }
 
   #armFlusher(): void {
@@ -179,7 +190,12 @@ export class PageCache implements AsyncDisposable {
       entry.openers -= 1;
       return;
     }
+    if (entry.openers === 1) await this.#closeStore(entry, discard);
+  }
+
+  async #closeStore(entry: OpenStore, discard: boolean): Promise<void> {
     await closeSpace(this.core, entry.space, discard);
+    // The files that were open on it are closed with it; closing them again does nothing.
     entry.openers = 0;
     this.#stores.delete(entry.space.store.key);
   }
@@ -193,8 +209,15 @@ export class PageCache implements AsyncDisposable {
     if (!Array.isArray(ranges) || ranges.length === 0 || ranges.length > limits.pinRangesMax) {
       throw new PinfoldError("EINVAL", `ranges must be an array of 1 to ${limits.pinRangesMax}`);
     }
-    const requests = ranges.map(({ file, position, length, write }) => ({ space: CachedFile.spaceOf(file, this.core), position, length, write }));
-    const pins = await pinMany(this.core, requests, { signal: options.signal, scope: PinScope.unwrap(options.scope) });
+    checkObject(options, "options");
+    checkSignal(options.signal);
+    const requests = ranges.map((range) => {
+      checkObject(range, "range");
+      checkFlag(range.write, "write");
+      const { file, position, length, write } = range;
+      return { space: CachedFile.spaceOf(file, this.core), position, length, write };
+    });
+    const pins = await pinMany(this.core, requests, { signal: options.signal, scope: PinScope.unwrap(options.scope, this.core) });
     return new PinnedRanges(
       pins.map((pin) => {
         const pages = new UserPages(this.core, pin, this.#options.debug);
@@ -216,7 +239,10 @@ export class PageCache implements AsyncDisposable {
    */
   async sync(options: { pinned?: "wait" | "fail"; signal?: AbortSignal; scope?: PinScope } = {}): Promise<void> {
     this.#check();
-    const scope = PinScope.unwrap(options.scope);
+    checkObject(options, "options");
+    checkPinned(options.pinned);
+    checkSignal(options.signal);
+    const scope = PinScope.unwrap(options.scope, this.core);
     const spaces = [...this.core.openSpaces()].filter((space) => !space.readOnly);
     const results = await Promise.allSettled(spaces.map((space) => sync(this.core, space, { ...options, scope })));
     const errors = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
@@ -255,18 +281,17 @@ export class PageCache implements AsyncDisposable {
    * @throws PinfoldError EBUSY while pages are pinned; what a sync throws. The cache stays open then; `discard` gives up what is dirty.
    */
   async close(options: { discard?: boolean } = {}): Promise<void> {
-    if (this.#closed) return;
+    checkObject(options, "options");
+    checkFlag(options.discard, "discard");
     await this.#inTurn(async () => {
+      if (this.#closed) return;
       const pins = [...this.core.pins];
       if (pins.length > 0) throw new PinfoldError("EBUSY", `pages are pinned: ${describePins(pins, this.core.clock.nowMs())}`);
-      for (const entry of [...this.#stores.values()]) {
-        entry.openers = 1;
-        await this.#closeFile(entry, options.discard === true);
-      }
+      for (const entry of [...this.#stores.values()]) await this.#closeStore(entry, options.discard === true);
       this.#closed = true;
       this.#flushTimer?.cancel();
       this.#leaks.stop();
-      process.off("exit", this.#atExit);
+      openCores.delete(this.core);
     });
   }
 
@@ -298,6 +323,8 @@ interface ParsedOpen {
 }
 
 function parseOpen(target: string | Store, options: OpenOptions): ParsedOpen {
+  checkObject(options, "options");
+  for (const flag of ["create", "readOnly", "direct", "exclusive"] as const) checkFlag(options[flag], flag);
   const isPath = typeof target === "string";
   if (!isPath && (typeof target !== "object" || target === null || typeof target.readPages !== "function")) {
     throw new PinfoldError("EINVAL", "open takes a path or a Store");

@@ -21,17 +21,21 @@ export class PinScope implements Disposable {
     return this.#scope.id;
   }
 
-  /** For the calls that take a scope. @throws PinfoldError EINVAL after the end */
-  static unwrap(scope: PinScope | undefined): Scope | undefined {
+  /** For the calls of a cache that take a scope. @throws PinfoldError EINVAL after the end, and for a scope of another cache */
+  static unwrap(scope: PinScope | undefined, core: Core): Scope | undefined {
     if (scope === undefined) return undefined;
+    if (!(scope instanceof PinScope)) throw new PinfoldError("EINVAL", "scope must come from cache.scope()");
+    if (scope.#core !== core) throw new PinfoldError("EINVAL", "the scope belongs to another cache");
     if (!scope.#open) throw new PinfoldError("EINVAL", "the scope has ended");
     return scope.#scope;
   }
 
-  /** Ends the scope. @throws PinfoldError EBUSY while it has pins */
+  /** Ends the scope. @throws PinfoldError EBUSY while it has pins or waits for some */
   end(): void {
     if (!this.#open) return;
-    if (this.#scope.held.size > 0) throw new PinfoldError("EBUSY", `the scope still has ${this.#scope.held.size} pages pinned`);
+    const { held, waiting } = this.#scope;
+    if (held.size > 0) throw new PinfoldError("EBUSY", `the scope still has ${held.size} pages pinned`);
+    if (waiting.size > 0) throw new PinfoldError("EBUSY", "a call of the scope is still waiting for a page");
     this.#open = false;
     this.#core.scopes.close(this.#scope);
   }

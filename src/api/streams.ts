@@ -3,10 +3,11 @@
  */
 import { Readable, Writable } from "node:stream";
 import { PinfoldError } from "../base/errors.js";
-import { checkRange } from "../base/ranges.js";
+import { checkRange, checkWhole } from "../base/ranges.js";
+import { checkEncoding, checkFlag, checkObject, checkSignal } from "./arguments.js";
 
 export interface StreamOptions {
-  /** First byte. Default 0. */
+  /** First byte. Default: the file's own position, which moves on with the stream. */
   start?: number;
   /** Last byte, inclusive, as in node:fs (read streams). */
   end?: number;
@@ -17,95 +18,171 @@ export interface StreamOptions {
   signal?: AbortSignal;
 }
 
-export type FileReadStream = Readable;
-export type FileWriteStream = Writable;
+export interface FileReadStream extends Readable {
+  /** Bytes read so far. */
+  readonly bytesRead: number;
+}
+
+export interface FileWriteStream extends Writable {
+  /** Bytes written so far. */
+  readonly bytesWritten: number;
+}
 
 /** What streams need of a file. */
 interface StreamFile {
+  readonly size: number;
   readonly pageSize: number;
-  read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
-  write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }>;
-  getUserPages(position: number, length: number, options: { longterm: true; signal?: AbortSignal }): Promise<Iterable<{ bytes: Uint8Array }> & { put(): void }>;
+  read(buffer: Buffer, offset: number, length: number, position: number | null): Promise<{ bytesRead: number }>;
+  write(buffer: Uint8Array, offset: number, length: number, position: number | null): Promise<{ bytesWritten: number }>;
+  getUserPages(
+    position: number,
+    length: number,
+    options: { longterm: true; signal?: AbortSignal },
+  ): Promise<Iterable<{ bytes: Uint8Array }> & { put(): void }>;
   close(): Promise<void>;
 }
 
 const defaultChunk = 65_536;
 
-/** @throws PinfoldError EINVAL */
-export function readStream(file: StreamFile, options: StreamOptions): FileReadStream {
-  const start = options.start ?? 0;
-  const end = options.end ?? Number.POSITIVE_INFINITY;
-  checkRange(start, 0, file.pageSize);
-  if (end !== Number.POSITIVE_INFINITY) checkRange(end, 0, file.pageSize);
-  if (end < start - 1) throw new PinfoldError("EINVAL", `end (${end}) lies before start (${start})`);
-  let position = start;
-  return new Readable({
-    highWaterMark: options.highWaterMark ?? defaultChunk,
-    ...(options.encoding ? { encoding: options.encoding } : {}),
-    ...(options.signal ? { signal: options.signal } : {}),
-    read(size) {
-      const length = Math.min(size, end - position + 1);
-      if (length <= 0) {
-        this.push(null);
-        return;
-      }
-      const buffer = Buffer.allocUnsafe(length);
-      file.read(buffer, 0, length, position).then(
-        ({ bytesRead }) => {
-          position += bytesRead;
-          this.push(bytesRead === 0 ? null : buffer.subarray(0, bytesRead));
-        },
-        (error: Error) => this.destroy(error),
-      );
-    },
-    destroy: closing(file, options),
-  });
+/** @throws PinfoldError EINVAL, EFBIG */
+function parseOptions(options: StreamOptions | BufferEncoding, pageSize: number): StreamOptions {
+  const given = typeof options === "string" ? { encoding: options } : options;
+  checkObject(given, "options");
+  checkEncoding(given.encoding);
+  checkFlag(given.autoClose, "autoClose");
+  checkSignal(given.signal);
+  if (given.highWaterMark !== undefined) checkWhole(given.highWaterMark, "highWaterMark");
+  if (given.start !== undefined) checkRange(given.start, 0, pageSize);
+  if (given.end !== undefined && given.end !== Number.POSITIVE_INFINITY) checkRange(given.end, 0, pageSize);
+  if ((given.end ?? Number.POSITIVE_INFINITY) < (given.start ?? 0)) {
+    throw new PinfoldError("EINVAL", `end (${given.end}) lies before start (${given.start ?? 0})`);
+  }
+  return given;
 }
 
-/** @throws PinfoldError EINVAL */
-export function writeStream(file: StreamFile, options: StreamOptions): FileWriteStream {
-  let position = options.start ?? 0;
-  checkRange(position, 0, file.pageSize);
-  const writeAll = async (chunk: Uint8Array) => {
-    for (let done = 0; done < chunk.length; ) {
-      const { bytesWritten } = await file.write(chunk, done, chunk.length - done, position);
-      done += bytesWritten;
-      position += bytesWritten;
+class ReadStream extends Readable implements FileReadStream {
+  readonly #file: StreamFile;
+  readonly #autoClose: boolean;
+  /** Where the next chunk begins; undefined: at the file's own position. */
+  #position: number | undefined;
+  #left: number;
+  bytesRead = 0;
+
+  constructor(file: StreamFile, options: StreamOptions) {
+    super({
+      highWaterMark: options.highWaterMark ?? defaultChunk,
+      ...(options.encoding ? { encoding: options.encoding } : {}),
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    this.#file = file;
+    this.#autoClose = options.autoClose !== false;
+    this.#position = options.start;
+    // As in Node, `end` counts from the file's begin where `start` is given, else from the stream's.
+    this.#left = (options.end ?? Number.POSITIVE_INFINITY) - (options.start ?? 0) + 1;
+  }
+
+  override _read(size: number): void {
+    const length = Math.min(size, this.#left);
+    if (length <= 0) {
+      this.push(null);
+      return;
     }
-  };
-  return new Writable({
-    highWaterMark: options.highWaterMark ?? defaultChunk,
-    ...(options.signal ? { signal: options.signal } : {}),
-    write(chunk: Buffer, _encoding, callback) {
-      writeAll(chunk).then(() => callback(), callback);
-    },
-    writev(chunks, callback) {
-      writeAll(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer))).then(() => callback(), callback);
-    },
-    destroy: closing(file, options),
-  });
+    const buffer = Buffer.allocUnsafe(length);
+    this.#file.read(buffer, 0, length, this.#position ?? null).then(
+      ({ bytesRead }) => {
+        this.bytesRead += bytesRead;
+        this.#left -= bytesRead;
+        if (this.#position !== undefined) this.#position += bytesRead;
+        this.push(bytesRead === 0 ? null : buffer.subarray(0, bytesRead));
+      },
+      (error: Error) => this.destroy(error),
+    );
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    endFile(this.#file, this.#autoClose, error, callback);
+  }
 }
 
-function closing(file: StreamFile, options: StreamOptions): (error: Error | null, callback: (error: Error | null) => void) => void {
-  return (error, callback) => {
-    if (options.autoClose === false) callback(error);
-    else file.close().then(() => callback(error), (failed: Error) => callback(error ?? failed));
-  };
+class WriteStream extends Writable implements FileWriteStream {
+  readonly #file: StreamFile;
+  readonly #autoClose: boolean;
+  #position: number | undefined;
+  bytesWritten = 0;
+
+  constructor(file: StreamFile, options: StreamOptions) {
+    super({
+      highWaterMark: options.highWaterMark ?? defaultChunk,
+      ...(options.encoding ? { defaultEncoding: options.encoding } : {}),
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    this.#file = file;
+    this.#autoClose = options.autoClose !== false;
+    this.#position = options.start;
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#writeAll(chunk).then(() => callback(), callback);
+  }
+
+  override _writev(chunks: { chunk: unknown }[], callback: (error?: Error | null) => void): void {
+    this.#writeAll(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer))).then(() => callback(), callback);
+  }
+
+  async #writeAll(chunk: Uint8Array): Promise<void> {
+    for (let done = 0; done < chunk.length; ) {
+      const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, this.#position ?? null);
+      done += bytesWritten;
+      this.bytesWritten += bytesWritten;
+      if (this.#position !== undefined) this.#position += bytesWritten;
+    }
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    endFile(this.#file, this.#autoClose, error, callback);
+  }
 }
 
-/** Page runs that are written to the target before the next ones are pinned. */
+function endFile(file: StreamFile, close: boolean, error: Error | null, callback: (error: Error | null) => void): void {
+  if (!close) callback(error);
+  else file.close().then(() => callback(error), (failed: Error) => callback(error ?? failed));
+}
+
+/** @throws PinfoldError EINVAL, EFBIG */
+export function readStream(file: StreamFile, options: StreamOptions | BufferEncoding): FileReadStream {
+  return new ReadStream(file, parseOptions(options, file.pageSize));
+}
+
+/** @throws PinfoldError EINVAL, EFBIG */
+export function writeStream(file: StreamFile, options: StreamOptions | BufferEncoding): FileWriteStream {
+  return new WriteStream(file, parseOptions(options, file.pageSize));
+}
+
+/** Pages that are handed to the target before the next ones are pinned. */
 const sendPages = 16;
 
 /**
  * Sends bytes [position, position + length) to `target` without a copy of ours. The pages are under counted read pins until
- * the target has taken them; a target that never drains holds at most sendPages of them, and `signal` lets go of these.
+ * the target has taken them: at most sendPages of them at a time.
  */
-export async function sendTo(file: StreamFile, target: NodeJS.WritableStream, position: number, length: number, signal?: AbortSignal): Promise<void> {
+export async function sendTo(
+  file: StreamFile,
+  target: NodeJS.WritableStream,
+  position: number,
+  length: number,
+  signal?: AbortSignal,
+): Promise<void> {
   checkRange(position, length, file.pageSize);
+  if (typeof (target as Partial<NodeJS.WritableStream> | null | undefined)?.write !== "function") {
+    throw new PinfoldError("EINVAL", "target must be a writable stream");
+  }
+  if (position + length > file.size) {
+    throw new PinfoldError("ERR_PINFOLD_OUT_OF_RANGE", `the range ends at ${position + length}; the file has ${file.size} bytes`);
+  }
   for (let done = 0; done < length; ) {
+    signal?.throwIfAborted();
     const at = position + done;
-    const most = sendPages * file.pageSize - (at % file.pageSize);
-    const count = Math.min(most, length - done);
+    const count = Math.min(sendPages * file.pageSize - (at % file.pageSize), length - done);
     const pages = await file.getUserPages(at, count, { longterm: true, ...(signal ? { signal } : {}) });
     try {
       for (const { bytes } of pages) await taken(target, bytes, signal);
@@ -116,15 +193,17 @@ export async function sendTo(file: StreamFile, target: NodeJS.WritableStream, po
   }
 }
 
-/** Resolves when the target no longer needs the bytes. */
+/** Resolves when the target no longer needs the bytes, and rejects no sooner. */
 function taken(target: NodeJS.WritableStream, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal?.reason as Error);
+    const onAbort = () => (target as Partial<Writable>).destroy?.(signal?.reason as Error);
     signal?.addEventListener("abort", onAbort, { once: true });
     target.write(bytes, (error?: Error | null) => {
       signal?.removeEventListener("abort", onAbort);
-      if (error) reject(error);
+      if (signal?.aborted) reject(signal.reason as Error);
+      else if (error) reject(error);
       else resolve();
     });
+    if (signal?.aborted) onAbort();
   });
 }

@@ -3,6 +3,7 @@
  * (Node's documentation, "FileHandle.read" and "FileHandle.write", gives the forms and their defaults.)
  */
 import { PinfoldError } from "../base/errors.js";
+import { checkEncoding } from "./arguments.js";
 
 const defaultReadBytes = 16_384;
 
@@ -16,7 +17,7 @@ export interface ReadOptions<T extends NodeJS.ArrayBufferView = NodeJS.ArrayBuff
 export interface WriteOptions {
   offset?: number | null;
   length?: number | null;
-  position?: number | null;
+  position?: number | bigint | null;
 }
 
 export interface Transfer<T extends NodeJS.ArrayBufferView> {
@@ -32,9 +33,9 @@ export function bytesOf(buffer: NodeJS.ArrayBufferView): Uint8Array {
   return buffer instanceof Uint8Array ? buffer : new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
-/** @throws PinfoldError EINVAL */
+/** The arguments of read and readSync. @throws PinfoldError EINVAL */
 export function readTransfer<T extends NodeJS.ArrayBufferView>(
-  first: T | ReadOptions<T> | undefined,
+  first: T | ReadOptions<T> | null | undefined,
   second: number | null | ReadOptions | undefined,
   length: number | null | undefined,
   position: number | bigint | null | undefined,
@@ -49,21 +50,21 @@ export function readTransfer<T extends NodeJS.ArrayBufferView>(
   return part(buffer, options.offset, options.length, options.position);
 }
 
-/** @throws PinfoldError EINVAL */
+/** The arguments of write and writeSync. @throws PinfoldError EINVAL */
 export function writeTransfer(
   data: NodeJS.ArrayBufferView | string,
   second: number | null | WriteOptions | undefined,
   third: number | string | null | undefined,
-  position: number | null | undefined,
+  position: number | bigint | null | undefined,
 ): Transfer<NodeJS.ArrayBufferView> {
   if (typeof data === "string") {
-    const encoding = typeof third === "string" ? (third as BufferEncoding) : "utf8";
-    if (!Buffer.isEncoding(encoding)) throw new PinfoldError("EINVAL", `unknown encoding ${String(encoding)}`);
-    return part(Buffer.from(data, encoding), 0, null, typeof second === "number" ? second : null);
+    const at = typeof second === "object" ? null : second;
+    return part(Buffer.from(data, checkEncoding(third) ?? "utf8"), 0, null, at);
   }
   if (!ArrayBuffer.isView(data)) throw new PinfoldError("EINVAL", "write takes a buffer or a string");
   if (typeof second === "object" && second !== null) return part(data, second.offset, second.length, second.position);
-  return part(data, second, typeof third === "number" ? third : null, position);
+  if (typeof third === "string") throw new PinfoldError("EINVAL", "length must be a whole number, not a string");
+  return part(data, second, third, position);
 }
 
 function part<T extends NodeJS.ArrayBufferView>(
@@ -76,11 +77,11 @@ function part<T extends NodeJS.ArrayBufferView>(
   const all = bytesOf(buffer);
   const from = offset ?? 0;
   if (!Number.isSafeInteger(from) || from < 0 || from > all.length) {
-    throw new PinfoldError("EINVAL", `offset must be a whole number from 0 to ${all.length}, not ${from}`);
+    throw new PinfoldError("EINVAL", `offset must be a whole number from 0 to ${all.length}, not ${String(from)}`);
   }
   const count = length ?? all.length - from;
   if (!Number.isSafeInteger(count) || count < 0 || count > all.length - from) {
-    throw new PinfoldError("EINVAL", `length must be a whole number from 0 to ${all.length - from}, not ${count}`);
+    throw new PinfoldError("EINVAL", `length must be a whole number from 0 to ${all.length - from}, not ${String(count)}`);
   }
   return { buffer, bytes: all.subarray(from, from + count), position: filePosition(position) };
 }
@@ -88,8 +89,10 @@ function part<T extends NodeJS.ArrayBufferView>(
 /** null, undefined and -1 mean the handle's own position, as in Node. @throws PinfoldError EINVAL */
 export function filePosition(position: number | bigint | null | undefined): number | undefined {
   if (position === null || position === undefined) return undefined;
-  const value = Number(position);
+  const value = typeof position === "bigint" ? Number(position) : position;
   if (value === -1) return undefined;
-  if (!Number.isSafeInteger(value) || value < 0) throw new PinfoldError("EINVAL", `position must be a whole number of at least 0, not ${position}`);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new PinfoldError("EINVAL", `position must be a whole number of at least 0, not ${String(position)}`);
+  }
   return value;
 }

@@ -2,10 +2,11 @@
  * UserPages: the handle of a pin. Iterate it for the pages, put it once (or let `using` do that).
  *
  * `bytes` of a page are the cache itself, not a copy: a view of shared memory, of the part of the page inside the range.
- * Some APIs refuse shared views (crypto.subtle.digest, Response, TextDecoder of some runtimes); docs/access-rules.md has the list.
- * After the put the bytes belong to somebody else; a view that was kept still reaches them. `debug` catches that.
+ * Some APIs refuse shared views (crypto.subtle, Blob, Response, TextDecoder of some runtimes); docs/access-rules.md has the
+ * list. After the put the bytes belong to somebody else; a view that was kept still reaches them. `debug` catches that.
  *
- * Invariant: a handle is put exactly once; whatever it is asked afterwards is ERR_PINFOLD_ALREADY_PUT.
+ * Invariants: a handle is put exactly once; whatever it is asked about its bytes afterwards is ERR_PINFOLD_ALREADY_PUT.
+ * While an upgrade or flush of it is on its way it cannot be put: both need the locks that a put gives away.
  */
 import { PinfoldError } from "../base/errors.js";
 import type { Core } from "../mapping/core.js";
@@ -13,6 +14,8 @@ import { putPin } from "../mapping/pin.js";
 import { downgradePin, flushPin, upgradePin } from "../mapping/pin-changes.js";
 import type { PinRecord } from "../mapping/pin-registry.js";
 import { frameOwnerDied } from "../mapping/page-facts.js";
+import { checkBytes, checkObject, checkSignal } from "./arguments.js";
+import { DebugCopies } from "./debug-copies.js";
 
 /** A page of a pinned range. */
 export class UserPage {
@@ -39,8 +42,9 @@ export class UserPage {
     return this.#view;
   }
 
-  /** The pin that the page belongs to. */
+  /** The pin that the page belongs to. @throws PinfoldError EINVAL */
   static ownerOf(page: UserPage): UserPages {
+    if (!(page instanceof UserPage)) throw new PinfoldError("EINVAL", "putPage takes a page of a UserPages");
     return page.#owner;
   }
 }
@@ -49,16 +53,19 @@ export class UserPage {
 export class UserPages implements Disposable {
   readonly #core: Core;
   readonly #pin: PinRecord;
-  readonly #debug: boolean;
+  readonly #copies: DebugCopies | undefined;
   #pages: UserPage[] | undefined;
+  #bytes: Uint8Array | undefined;
   /** Pages that were put one by one, the old way. */
   #putSingly: Set<UserPage> | undefined;
+  /** An upgrade or flush on its way; never rejects. */
+  #changing: Promise<void> | undefined;
 
   /** Made by getUserPages and its kin. */
   constructor(core: Core, pin: PinRecord, debug: boolean) {
     this.#core = core;
     this.#pin = pin;
-    this.#debug = debug;
+    this.#copies = debug ? new DebugCopies() : undefined;
   }
 
   /** How many pages. */
@@ -97,17 +104,24 @@ export class UserPages implements Disposable {
    * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EINVAL where there are several pages
    */
   get bytes(): Uint8Array {
-    if (this.#pin.frames.length !== 1) throw new PinfoldError("EINVAL", `the range has ${this.#pin.frames.length} pages: take the bytes page by page`);
-    return this.#all()[0]?.bytes as Uint8Array;
+    this.#check();
+    if (this.#bytes) return this.#bytes;
+    const { frames } = this.#pin;
+    if (frames.length !== 1) {
+      throw new PinfoldError("EINVAL", `the range has ${frames.length} pages: take the bytes page by page`);
+    }
+    this.#bytes = this.#pages ? (this.#pages[0] as UserPage).bytes : this.#bytesOf(0);
+    return this.#bytes;
   }
 
-  /** The page at `at`, counted from the range's first. */
+  /** The page at `at`, counted from the range's first. @throws PinfoldError ERR_PINFOLD_ALREADY_PUT, EINVAL */
   page(at: number): UserPage {
     const page = this.#all()[at];
-    if (!page) throw new PinfoldError("EINVAL", `there is no page ${at} in a range of ${this.length}`);
+    if (!page) throw new PinfoldError("EINVAL", `there is no page ${String(at)} in a range of ${this.length}`);
     return page;
   }
 
+  /** @throws PinfoldError ERR_PINFOLD_ALREADY_PUT */
   [Symbol.iterator](): IterableIterator<UserPage> {
     return this.#all()[Symbol.iterator]();
   }
@@ -116,22 +130,32 @@ export class UserPages implements Disposable {
     if (!this.#pin.live) throw new PinfoldError("ERR_PINFOLD_ALREADY_PUT", "these pages were put");
   }
 
+  #checkUnchanging(): void {
+    this.#check();
+    if (this.#changing) throw new PinfoldError("EBUSY", "an upgrade or flush of these pages is on its way: await it first");
+  }
+
   #all(): UserPage[] {
     this.#check();
-    this.#pages ??= this.#pin.frames.map((frame, at) => {
-      const { from, to } = this.#partOf(at);
-      const index = this.#pin.firstIndex + at;
-      const shared = this.#core.frames.slice(frame, from, to);
-      return new UserPage(this, index, index * this.#core.frames.pageSize + from, this.#debug ? shared.slice() : shared);
+    if (this.#pages) return this.#pages;
+    const { pageSize } = this.#core.frames;
+    const { firstIndex, position, frames } = this.#pin;
+    this.#pages = frames.map((_, at) => {
+      const start = Math.max(position, (firstIndex + at) * pageSize);
+      return new UserPage(this, firstIndex + at, start, at === 0 && this.#bytes ? this.#bytes : this.#bytesOf(at));
     });
     return this.#pages;
   }
 
-  #partOf(at: number): { from: number; to: number } {
+  /** The part of page `at` inside the range. */
+  #bytesOf(at: number): Uint8Array {
+    const { position, length, firstIndex, frames } = this.#pin;
     const { pageSize } = this.#core.frames;
-    const start = (this.#pin.firstIndex + at) * pageSize;
-    const from = Math.max(0, this.#pin.position - start);
-    return { from, to: Math.min(pageSize, this.#pin.position + this.#pin.length - start) };
+    const start = (firstIndex + at) * pageSize;
+    const from = Math.max(0, position - start);
+    const to = Math.min(pageSize, position + length - start);
+    const shared = this.#core.frames.slice(frames[at] as number, from, to);
+    return this.#copies ? this.#copies.make(shared) : shared;
   }
 
   /**
@@ -139,21 +163,24 @@ export class UserPages implements Disposable {
    * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT, EINVAL
    */
   copyTo(target: Uint8Array, offset = 0): number {
+    checkBytes(target, "target");
     return this.#copy(target, offset, (page, other) => other.set(page));
   }
 
   /**
-   * Copies `source` into the range, from `offset` in it. Bytes copied.
+   * Copies `source` into the range, from `offset` in it: as many bytes as both have. Bytes copied.
    * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT, EINVAL; EROFS for a read pin
    */
   copyFrom(source: Uint8Array, offset = 0): number {
+    this.#check();
+    checkBytes(source, "source");
     if (!this.#pin.write) throw new PinfoldError("EROFS", "these pages are pinned for reading");
     return this.#copy(source, offset, (page, other) => page.set(other));
   }
 
   #copy(buffer: Uint8Array, offset: number, move: (page: Uint8Array, other: Uint8Array) => void): number {
     if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.#pin.length) {
-      throw new PinfoldError("EINVAL", `offset must be a whole number from 0 to ${this.#pin.length}, not ${offset}`);
+      throw new PinfoldError("EINVAL", `offset must be a whole number from 0 to ${this.#pin.length}, not ${String(offset)}`);
     }
     let skip = offset;
     let done = 0;
@@ -173,19 +200,22 @@ export class UserPages implements Disposable {
 
   /**
    * put_user_pages: ends the pin. A write pin's pages are dirty and will be written back.
-   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; with `debug`, EROFS where bytes of a read pin were changed
+   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EBUSY during an upgrade or flush; with `debug`, EROFS where bytes of a read
+   * pin were changed (the pin has ended, and the cache does not have the change)
    */
   put(): void {
-    this.#check();
-    const changed = this.#debug ? this.#settleCopies() : false;
-    putPin(this.#core, this.#pin, this.#pin.write);
-    if (changed && !this.#pin.write) throw new PinfoldError("EROFS", "bytes of a read pin were changed");
+    this.#checkUnchanging();
+    const { write } = this.#pin;
+    const changed = this.#copies?.settle(write) === true;
+    putPin(this.#core, this.#pin, write);
+    this.#copies?.detach();
+    if (changed && !write) throw new PinfoldError("EROFS", "bytes of a read pin were changed");
   }
 
   /** One page the old way: the pin ends with its last page. */
   putSingle(page: UserPage): void {
-    this.#check();
     this.#core.legacy.note();
+    this.#checkUnchanging();
     this.#putSingly ??= new Set();
     if (this.#putSingly.has(page)) throw new PinfoldError("ERR_PINFOLD_ALREADY_PUT", `page ${page.index} was put`);
     this.#putSingly.add(page);
@@ -194,71 +224,84 @@ export class UserPages implements Disposable {
 
   /**
    * As put, for a write pin that changed nothing: a page that was clean when the first of the overlapping pins came is clean again.
-   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; with `debug`, EINVAL where bytes were changed after all (they are kept, and dirty)
+   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EBUSY during an upgrade or flush; with `debug`, EINVAL where bytes were changed
+   * after all (the pin has ended; a write pin's changes are kept, and dirty)
    */
   putUnmodified(): void {
-    this.#check();
-    const changed = this.#debug ? this.#settleCopies() : false;
-    putPin(this.#core, this.#pin, changed && this.#pin.write);
+    this.#checkUnchanging();
+    const { write } = this.#pin;
+    const changed = this.#copies?.settle(write) === true;
+    putPin(this.#core, this.#pin, changed && write);
+    this.#copies?.detach();
     if (changed) throw new PinfoldError("EINVAL", "bytes were changed under a pin that was put as unmodified");
   }
 
+  /** Puts what is not put yet; during an upgrade or flush, at its end. */
   [Symbol.dispose](): void {
-    if (this.#pin.live) this.put();
+    if (this.#changing) void this.#changing.then(() => this[Symbol.dispose]());
+    else if (this.#pin.live) this.put();
   }
 
-  /** The private copies of `debug` go back into the cache and are detached. True where something was changed. */
-  #settleCopies(): boolean {
-    let changed = false;
-    for (const [at, page] of (this.#pages ?? []).entries()) {
-      const { from, to } = this.#partOf(at);
-      const shared = this.#core.frames.slice(this.#pin.frames[at] as number, from, to);
-      if (Buffer.compare(shared, page.bytes) !== 0) {
-        changed = true;
-        if (this.#pin.write) shared.set(page.bytes);
-      }
-      structuredClone(page.bytes.buffer, { transfer: [page.bytes.buffer as ArrayBuffer] });
+  async #change(options: { signal?: AbortSignal }, work: (signal: AbortSignal | undefined) => Promise<void>): Promise<void> {
+    checkObject(options, "options");
+    checkSignal(options.signal);
+    this.#checkUnchanging();
+    const done = work(options.signal);
+    this.#changing = done.catch(() => {});
+    try {
+      await done;
+    } finally {
+      this.#changing = undefined;
     }
-    return changed;
   }
 
   /**
    * A read pin becomes a write pin, once it is the only holder of its pages.
-   * @throws PinfoldError EDEADLK for a second upgrader of a page; EROFS, ENOSPC, EIO; the signal's reason. It stays a read pin then.
+   * @throws PinfoldError EDEADLK for a second upgrader of a page; EINVAL for a long-term pin; EBUSY during another change;
+   * EROFS, ENOSPC, EIO; the signal's reason. It stays a read pin then.
    */
   async upgrade(options: { signal?: AbortSignal } = {}): Promise<void> {
-    this.#check();
-    await upgradePin(this.#core, this.#pin, options.signal);
+    await this.#change(options, (signal) => upgradePin(this.#core, this.#pin, signal));
   }
 
-  /** A write pin becomes a read pin. What was written is dirty; others may read it. */
+  /**
+   * A write pin becomes a read pin. What was written is dirty; others may read it.
+   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EBUSY during an upgrade or flush; EINVAL for a long-term pin
+   */
   downgrade(): void {
-    this.#check();
+    this.#checkUnchanging();
+    if (!this.#pin.counted) this.#copies?.settle(this.#pin.write);
     downgradePin(this.#core, this.#pin);
   }
 
   /**
    * Writes the pages back now, as they are, while the pin goes on: the holder lends its lock. They stay dirty.
-   * @throws PinfoldError what the store says; the signal's reason
+   * @throws PinfoldError EINVAL for a read pin; EBUSY during another change; what the store says; the signal's reason
    */
   async flush(options: { signal?: AbortSignal } = {}): Promise<void> {
-    this.#check();
-    if (this.#debug && this.#pin.write) {
-      for (const [at, page] of (this.#pages ?? []).entries()) {
-        const { from, to } = this.#partOf(at);
-        this.#core.frames.slice(this.#pin.frames[at] as number, from, to).set(page.bytes);
-      }
-    }
-    await flushPin(this.#core, this.#pin, options.signal);
+    await this.#change(options, (signal) => {
+      if (this.#pin.write) this.#copies?.settle(true);
+      return flushPin(this.#core, this.#pin, signal);
+    });
   }
 }
 
-/** put_user_pages for one handle or many. @throws PinfoldError ERR_PINFOLD_ALREADY_PUT (the others are put all the same) */
+/**
+ * put_user_pages for one handle or many.
+ * @throws PinfoldError of the first that cannot be put, ERR_PINFOLD_ALREADY_PUT or EINVAL; the others are put all the same
+ */
 export function putUserPages(pages: UserPages | Iterable<UserPages>): void {
-  const all = pages instanceof UserPages ? [pages] : [...pages];
+  if (pages instanceof UserPages) {
+    pages.put();
+    return;
+  }
+  if (typeof (pages as Partial<Iterable<UserPages>> | undefined)?.[Symbol.iterator] !== "function") {
+    throw new PinfoldError("EINVAL", "putUserPages takes a UserPages or several");
+  }
   let failed: unknown;
-  for (const one of all) {
+  for (const one of pages) {
     try {
+      if (!(one instanceof UserPages)) throw new PinfoldError("EINVAL", "putUserPages takes a UserPages or several");
       one.put();
     } catch (error) {
       failed ??= error;
@@ -271,7 +314,7 @@ export function putUserPages(pages: UserPages | Iterable<UserPages>): void {
  * The old way: releases one page. It works; the pin ends when all of its pages were put. Every place that still calls it is
  * listed by `cache.legacyCallers()`, so that a code base can be converted step by step.
  * @deprecated Release pages with putUserPages, or with `using`.
- * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT
+ * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT, EINVAL
  */
 export function putPage(page: UserPage): void {
   UserPage.ownerOf(page).putSingle(page);

@@ -33,6 +33,8 @@ export class AddressSpace {
   readonly durability: Durability;
   /** Runs on their way to the store; each settles without error. */
   readonly inFlight = new Set<Promise<void>>();
+  /** The pages of these runs. */
+  readonly departed = new Set<{ readonly frame: number; readonly index: number }>();
   readonly counters: SpaceCounters = {
     hits: 0,
     misses: 0,
@@ -50,11 +52,14 @@ export class AddressSpace {
   /** Set while background write-back waits after an error. */
   retryAtMs = 0;
   retryDelayMs = 0;
+  /** What the last store sync that failed failed with. */
   lastError: PinfoldError | undefined;
   /** Under "kernel" durability: data that the store lost after the cache had let it go. */
   dataLost: PinfoldError | undefined;
   /** The store is still longer than this: a truncate whose last step failed, tried again before anything depends on it. */
   pendingTruncate: number | undefined;
+  /** The store's truncate that is on its way: nobody starts a second one (extend.ts). */
+  truncating: Promise<void> | undefined;
   /** Keeps new pages of [first, last] out until `opened` resolves: a punch that could not catch up with readers. */
   gate: { readonly first: number; readonly last: number; readonly opened: Promise<void> } | undefined;
   /** Closing: no new work is taken. */
@@ -69,6 +74,7 @@ export class AddressSpace {
     this.readOnly = options.readOnly;
     this.durability = options.durability;
     frames.words.setSize(id, store.sizeBytes);
+    this.setCutPhase(0);
     this.losses = 0;
   }
 
@@ -83,7 +89,35 @@ export class AddressSpace {
   }
 
   #count(offset: number): number {
-    return this.#frames.shared.load(layout.MAPPINGS + this.id * layout.MAPPING_BYTES + offset);
+    return this.#frames.shared.load(this.#at(offset));
+  }
+
+  #at(offset: number): number {
+    return layout.MAPPINGS + this.id * layout.MAPPING_BYTES + offset;
+  }
+
+  /** Phase of a cut: 0 none, 1 it can be undone, 2 it has to be finished (mapping/truncate.ts). */
+  get cutPhase(): number {
+    return this.#count(layout.MAPPING_PHASE);
+  }
+
+  /** Phase 1: the size that is published next may be taken back; this one stands beside it. */
+  beginCut(): void {
+    const { shared } = this.#frames;
+    shared.store(this.#at(layout.MAPPING_OLD_SIZE), this.size % 2 ** 32 | 0);
+    shared.store(this.#at(layout.MAPPING_OLD_SIZE) + 4, Math.floor(this.size / 2 ** 32));
+    shared.store(this.#at(layout.MAPPING_PHASE), 1);
+  }
+
+  setCutPhase(phase: 0 | 2): void {
+    this.#frames.shared.store(this.#at(layout.MAPPING_PHASE), phase);
+  }
+
+  /** What write-back may write: up to the end, or, while a cut can be undone, up to the end that would come back. */
+  get writableEnd(): number {
+    if (this.cutPhase !== 1) return this.size;
+    const low = this.#count(layout.MAPPING_OLD_SIZE) >>> 0;
+    return this.#count(layout.MAPPING_OLD_SIZE + 4) * 2 ** 32 + low;
   }
 
   get residentPages(): number {

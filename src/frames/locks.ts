@@ -23,6 +23,8 @@ export type WaitMode = typeof layout.MODE_SHARED | typeof layout.MODE_EXCLUSIVE 
 export interface WaitOwner {
   readonly signal?: AbortSignal | undefined;
   readonly scope?: Scope | undefined;
+  /** Whoever only wants the page out of the way does not care that it could not be read: GONE instead of its error. */
+  readonly ignoresLoadErrors?: boolean | undefined;
 }
 
 /** A wait that has lasted for limits.stuckMs. */
@@ -168,7 +170,7 @@ export class PageLocks {
       owner.signal?.throwIfAborted();
       const tried = this.#try(record, mapping, index, mode, owner.scope);
       if (tried !== layout.BUSY && tried !== layout.FULL) return tried;
-      if (owner.scope && this.#scopes.closesCircle(owner.scope, record)) throw deadlock(mapping, index);
+      if (owner.scope && this.#scopes.closesCircle(owner.scope, record, mode === layout.MODE_UPGRADE)) throw deadlock(mapping, index);
       const node = this.#words.enqueue(record, mapping, index, mode, this.#thread, owner.scope?.id ?? 0);
       if (node === layout.GONE) return node;
       if (node === layout.DEADLOCK) throw deadlock(mapping, index);
@@ -213,7 +215,7 @@ export class PageLocks {
         const result = this.#accept(node);
         if (state === layout.NODE_CANCELLED) reject(signal?.reason as Error);
         else if (state === layout.NODE_GRANTED) resolve(layout.OK);
-        else if (result > 0) reject(waiter.error ?? dismissed(result));
+        else if (result > 0 && !owner.ignoresLoadErrors) reject(waiter.error ?? dismissed(result));
         else resolve(layout.GONE);
       };
       const waiter: Waiter = { record, mode, scope, sinceMs: this.#clock.nowMs(), settle, gateMs: 0, reported: false };
@@ -342,7 +344,7 @@ export class PageLocks {
     const nowMs = this.#clock.nowMs();
     for (const [node, waiter] of [...this.#waiters]) {
       if (!this.#waiters.has(node)) continue;
-      if (waiter.mode === layout.MODE_EXCLUSIVE) this.#workGate(waiter, nowMs);
+      if (waiter.mode === layout.MODE_EXCLUSIVE || waiter.mode === layout.MODE_UPGRADE) this.#workGate(waiter, nowMs);
       if (!waiter.reported && nowMs - waiter.sinceMs >= limits.stuckMs) {
         waiter.reported = true;
         this.onStuck({
@@ -363,7 +365,10 @@ export class PageLocks {
     const closed = (this.#words.lowWord(waiter.record) & (1 << layout.GATE_BIT)) !== 0;
     if (!closed && nowMs - Math.max(waiter.sinceMs, waiter.gateMs) >= limits.gateDelayMs) {
       if (this.#words.setGate(waiter.record, 1) === layout.OK) waiter.gateMs = nowMs;
-    } else if (closed && waiter.gateMs > 0 && nowMs - waiter.gateMs >= limits.gateClosedMs) {
+    } else if (closed && waiter.gateMs === 0) {
+      // Who closed it may have gone (aborted): from now on this one looks after it.
+      waiter.gateMs = nowMs;
+    } else if (closed && nowMs - waiter.gateMs >= limits.gateClosedMs) {
       while (this.#words.setGate(waiter.record, 0) === layout.LOST);
       waiter.gateMs = nowMs;
       this.wake(waiter.record, true);

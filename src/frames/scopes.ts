@@ -53,13 +53,17 @@ export class Scopes {
     this.#scopes.delete(scope.id);
   }
 
-  /** True if a wait of `scope` for `record` closes a circle: somebody who holds it waits, through others, for `scope`. */
-  closesCircle(scope: Scope, record: number): boolean {
+  /**
+   * True if a wait of `scope` for `record` closes a circle: somebody who holds it waits, through others, for `scope`.
+   * `upgrading`: the scope's own hold of the record is what it upgrades, and keeps it from nothing.
+   */
+  closesCircle(scope: Scope, record: number, upgrading = false): boolean {
     const seen = new Set<number>();
     const records = [record];
     for (let i = 0; i < records.length && i < limits.waitersMax; i++) {
       for (const holder of this.#scopes.values()) {
         if (!holder.held.has(records[i] as number)) continue;
+        if (holder === scope && i === 0 && upgrading) continue;
         if (holder === scope) return true;
         if (seen.has(holder.id)) continue;
         seen.add(holder.id);

@@ -69,3 +69,8 @@ export function askMkwriteSync(store: Store, request: MkwriteRequest): void {
 export function askStore(store: Store, operation: string, call: () => Promise<void> | void): Promise<void> {
   return attempt(`${operation} of ${store.name}`, call);
 }
+
+/** As askStore, blocking. @throws PinfoldError */
+export function askStoreSync(store: Store, operation: string, call: () => void): void {
+  attemptSync(`${operation} of ${store.name}`, call);
+}

@@ -90,7 +90,7 @@ async function readRun(core: Core, space: AddressSpace, target: Uint8Array, posi
   return done;
 }
 
-function checkWrite(space: AddressSpace, length: number, position: number): void {
+export function checkWrite(space: AddressSpace, length: number, position: number): void {
   checkOpen(space);
   if (space.readOnly) throw new PinfoldError("EROFS", `${space.store.name} was opened read-only`);
   checkEnd(position + length, space.pageSize);
@@ -201,7 +201,7 @@ async function shrinkStore(core: Core, space: AddressSpace): Promise<void> {
   await finishTruncate(core, space).catch(() => {});
 }
 
-function copyIn(core: Core, space: AddressSpace, run: LockedRun, source: Uint8Array, position: number): void {
+export function copyIn(core: Core, space: AddressSpace, run: LockedRun, source: Uint8Array, position: number): void {
   let done = 0;
   for (const [at, frame] of run.frames.entries()) {
     const from = position + done - (run.first + at) * space.pageSize;
@@ -215,7 +215,7 @@ function copyIn(core: Core, space: AddressSpace, run: LockedRun, source: Uint8Ar
 }
 
 /** Lets a run's exclusive locks go, last first; pages that never got their bytes leave the cache. */
-function releaseRun(core: Core, space: AddressSpace, run: LockedRun, modified: boolean): void {
+export function releaseRun(core: Core, space: AddressSpace, run: LockedRun, modified: boolean): void {
   for (let at = run.frames.length - 1; at >= 0; at--) {
     const frame = run.frames[at] as number;
     if ((flagsOf(core.frames.words, frame) & wordBits.uptodate) === 0) dropEmpty(core, space, frame);

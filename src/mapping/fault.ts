@@ -14,6 +14,7 @@ import type { AddressSpace } from "../cache/space.js";
 import type { WaitOwner } from "../frames/locks.js";
 import { readIn } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
+import { unlessAborted } from "./abort.js";
 import type { Core } from "./core.js";
 import { takeFrame, tryTakeFrame } from "./frame-supply.js";
 
@@ -67,6 +68,7 @@ async function lockFirst(core: Core, space: AddressSpace, request: RunRequest, o
   const index = request.first;
   for (let i = 0; i < limits.lookupRetriesMax; i++) {
     owner.signal?.throwIfAborted();
+    checkOpen(space);
     if (!request.pastEnd && index * space.pageSize >= space.size) throw outOfRange(space, index * space.pageSize);
     const found = core.table.find(space.id, index);
     if (found >= 0) {
@@ -75,11 +77,12 @@ async function lockFirst(core: Core, space: AddressSpace, request: RunRequest, o
       continue;
     }
     if (isGated(space, index)) {
-      await space.gate?.opened;
+      if (space.gate) await unlessAborted(space.gate.opened, owner.signal);
       continue;
     }
     const frame = await takeFrame(core, owner.signal);
-    if (!isGated(space, index) && core.table.insert(frame, space.id, index, owner.scope?.id ?? 0)) return { frame, fresh: true };
+    // The file may have been closed while a frame was waited for, and its slot be another's by now.
+    if (!space.closing && !isGated(space, index) && core.table.insert(frame, space.id, index, owner.scope?.id ?? 0)) return { frame, fresh: true };
     core.table.release(frame);
   }
   throw new Error("a page kept coming and going");

@@ -8,7 +8,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import { AddressSpace } from "../cache/space.js";
-import { isHeld, isUnclean } from "../frames/page-word.js";
+import { flagsOf, isHeld, isUnclean, wordBits } from "../frames/page-word.js";
 import { writeOutSync } from "../io/transfer.js";
 import type { Store } from "../store/contract.js";
 import * as layout from "../sync/layout.js";
@@ -38,13 +38,16 @@ export async function closeSpace(core: Core, space: AddressSpace, discard: boole
   refusePinned(core, space);
   space.closing = true;
   try {
-    if (!discard) {
-      if (!space.readOnly) await sync(core, space, {});
-      if (space.dataLost) throw space.dataLost;
-    }
-    await Promise.all(space.inFlight);
-    refusePinned(core, space);
-    await dropAll(core, space);
+    // Calls that were on their way when the close came may still finish, and what they wrote is covered too.
+    do {
+      if (!discard) {
+        if (!space.readOnly) await sync(core, space, {});
+        if (space.dataLost) throw space.dataLost;
+      }
+      await Promise.all(space.inFlight);
+      await core.storeSync.idle(space);
+      refusePinned(core, space);
+    } while (!(await dropAll(core, space, discard)));
     await space.store.close();
   } catch (error) {
     space.closing = false;
@@ -58,23 +61,32 @@ function refusePinned(core: Core, space: AddressSpace): void {
   if (pins.length > 0) throw new PinfoldError("EBUSY", `${space.store.name} has pinned pages: ${describePins(pins, core.clock.nowMs())}`);
 }
 
-/** Removes all pages of a file, waiting for operations in progress. */
-async function dropAll(core: Core, space: AddressSpace): Promise<void> {
+/**
+ * Removes all pages of a file, waiting for operations in progress. False where something still has to be synced: nobody
+ * asked for it to be dropped.
+ */
+async function dropAll(core: Core, space: AddressSpace, discard: boolean): Promise<boolean> {
   for (let tries = 0; space.residentPages > 0; tries++) {
     if (tries > limits.lookupRetriesMax) throw new Error("pages kept coming into a closing file");
     for (const page of core.table.residents(space, 0, limits.filePagesMax - 1)) {
       if (tryOwn(core, space, page)) {
+        if (!discard && isUnclean(core.frames.words, page.frame)) {
+          core.locks.unlockExclusive(page.frame);
+          return false;
+        }
         const blocks = core.frames.words.blockWord(page.frame);
         if (blocks !== 0) space.store.cancelMkwrite(page.index * space.pageSize, space.pageSize, blocks);
         removeOwned(core, page);
       } else await waitFor(core, space, page);
     }
   }
+  return discard || space.changes === space.durable;
 }
 
 async function waitFor(core: Core, space: AddressSpace, { frame, index }: Resident): Promise<void> {
-  if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, {})) === layout.OK) core.locks.unlockExclusive(frame);
-  await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, {});
+  const owner = { ignoresLoadErrors: true };
+  if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK) core.locks.unlockExclusive(frame);
+  await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
 }
 
 /**
@@ -106,9 +118,14 @@ export function flushAtExit(core: Core, report: (message: string) => void): void
     const { store } = space;
     if (space.readOnly || !store.capabilities.syncCalls || !store.writePagesSync || !store.syncSync) continue;
     try {
-      const pages = collectDirty(core.frames, space, () => true);
+      const { words } = core.frames;
+      const dirty = collectDirty(core.frames, space, (frame) => (flagsOf(words, frame) & wordBits.uptodate) !== 0);
+      // What is on its way to the store may never get there: the loop does not run any more.
+      const known = new Set(dirty.map(({ frame }) => frame));
+      const departed = [...space.departed].filter(({ frame }) => !known.has(frame));
+      const pages = [...dirty, ...departed].sort((a, b) => a.index - b.index);
       const sources = pages.map(({ frame, index }) => ({ index, bytesFrame: frame, blocks: core.frames.words.blockWord(frame) }));
-      for (const { position, buffers } of cutRuns(core.frames, sources, space.size)) writeOutSync(store, position, buffers);
+      for (const { position, buffers } of cutRuns(core.frames, sources, space.writableEnd)) writeOutSync(store, position, buffers);
       if (pages.length > 0 || space.unstablePages > 0 || space.changes !== space.durable) store.syncSync({ data: false });
     } catch (error) {
       report(`pinfold: ${store.name}: not everything could be written at exit: ${(error as Error).message}`);

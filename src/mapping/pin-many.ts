@@ -8,7 +8,7 @@ import type { Core } from "./core.js";
 import { outOfRange } from "./fault.js";
 import { giveCredits, takeCredits } from "./frame-supply.js";
 import { grantRun } from "./grant.js";
-import { checkPin, lockScoped, newPin, unlockPages } from "./pin.js";
+import { checkPin, lockScoped, newPin, takeAbortably, unlockPages } from "./pin.js";
 import type { NewPin, PinRecord } from "./pin-registry.js";
 import { throttle } from "./throttle.js";
 import { PinfoldError } from "../base/errors.js";
@@ -46,7 +46,7 @@ export async function pinMany(
   if (credits > 0) await takeCredits(core, credits, signal);
   const locked: NewPin[] = [];
   const pins: NewPin[] = [];
-  try {
+  const work = async () => {
     for (const { space, index, write } of wishes) {
       const page = newPin(space, { position: index * space.pageSize, length: 1, write, scope }, index, 0);
       page.frames.push(await lockScoped(core, space, index, write, scope, { signal, scope }));
@@ -61,12 +61,12 @@ export async function pinMany(
       }
       await makeReady(core, pin);
     }
-  } catch (error) {
+  };
+  await takeAbortably(work, signal, () => {
     for (const pin of [...pins, ...locked].reverse()) unlockPages(core, pin, false);
     giveCredits(core, credits);
     if (!options.scope) core.scopes.close(scope);
-    throw error;
-  }
+  });
   for (const page of locked.reverse()) unlockPages(core, page, false);
   // A scope made here is only a number; it may end while its pins go on, since nobody can wait in it any more.
   if (!options.scope) core.scopes.close(scope);

@@ -22,6 +22,7 @@ import { grantRun } from "./grant.js";
 import { type NewPin, PinRecord, describePins } from "./pin-registry.js";
 import type { HeldPage, PutHow } from "./protocols.js";
 import { throttle } from "./throttle.js";
+import { unlessAborted } from "./abort.js";
 
 export interface PinRequest {
   readonly position: number;
@@ -71,15 +72,40 @@ export async function pinRange(core: Core, space: AddressSpace, request: PinRequ
   const credits = pages > 1 ? pages : 0;
   if (credits > 0) await takeCredits(core, credits, request.signal);
   const pin = newPin(space, request, first, credits);
-  try {
+  const work = async () => {
     await lockPages(core, pin, pages, request.signal);
     await makeReady(core, pin, request.longterm === true);
-  } catch (error) {
+  };
+  await takeAbortably(work, request.signal, () => {
     unlockPages(core, pin, false);
     giveCredits(core, credits);
+  });
+  return core.pins.add(pin);
+}
+
+/**
+ * Does `work`, and `undo` where it fails. An abort ends the wait at once, also during a store call (F25); what the work took
+ * is given back when that call has ended.
+ */
+export async function takeAbortably(work: () => Promise<void>, signal: AbortSignal | undefined, undo: () => void): Promise<void> {
+  let abandoned = false;
+  const done = work().then(
+    () => {
+      if (abandoned) undo();
+    },
+    (error: unknown) => {
+      undo();
+      throw error;
+    },
+  );
+  if (!signal) return await done;
+  try {
+    await unlessAborted(done, signal);
+  } catch (error) {
+    abandoned = true;
+    done.catch(() => {});
     throw error;
   }
-  return core.pins.add(pin);
 }
 
 export function newPin(space: AddressSpace, request: PinRequest, first: number, credits: number): NewPin {
@@ -117,7 +143,13 @@ export async function lockScoped(core: Core, space: AddressSpace, index: number,
   const run = await lockRun(core, space, { first: index, last: index, mode, needsBytes: () => true, pastEnd: false }, owner);
   const frame = run.frames[0] as number;
   const other = scope.held.get(frame);
-  assert(other === undefined, "a page that a scope holds is found under its key");
+  if (other) {
+    // Another task of the scope has got the page meanwhile; the two share one hold.
+    assert(!write && !other.exclusive, "an exclusive page has one holder");
+    core.locks.unlockShared(frame);
+    other.pins += 1;
+    return frame;
+  }
   scope.held.set(frame, { pins: 1, exclusive: write, modified: false });
   return frame;
 }
@@ -132,9 +164,11 @@ async function makeReady(core: Core, pin: NewPin, longterm: boolean): Promise<vo
   if (longterm) makeCounted(core, pin);
 }
 
-/** Locked becomes counted. @throws PinfoldError ERR_PINFOLD_TOO_MANY */
+/** Locked becomes counted. @throws PinfoldError ERR_PINFOLD_TOO_MANY, ERR_PINFOLD_PIN_LIMIT */
 export function makeCounted(core: Core, pin: NewPin): void {
   const { counted } = core.protocols;
+  // Asked again, now that nothing is waited for any more: others may have come to the limit meanwhile.
+  if (pin.write) checkWritePins(core, pin.frames.length);
   for (const [at, frame] of pin.frames.entries()) {
     if (counted.take(core, frame, pin.write)) continue;
     // Those that are counted already are put; the rest is still locked and let go by the caller.
@@ -147,9 +181,9 @@ export function makeCounted(core: Core, pin: NewPin): void {
   pin.counted = true;
 }
 
-/** Lets the pages of a pin go, last first. */
+/** Lets the pages of a pin go, last first. Rule 12: what it made dirty for nothing is clean again, its grant given back. */
 export function unlockPages(core: Core, pin: NewPin, modified: boolean): void {
-  for (let at = pin.frames.length - 1; at >= 0; at--) putOne(core, pin, at, { write: pin.write, modified, mayClean: false });
+  for (let at = pin.frames.length - 1; at >= 0; at--) putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
 }
 
 function putOne(core: Core, pin: NewPin, at: number, how: PutHow): void {

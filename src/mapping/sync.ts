@@ -12,6 +12,7 @@ import type { Scope } from "../frames/scopes.js";
 import type { DirtyPage, IndexRange } from "../writeback/dirty-set.js";
 import { tagForSync } from "../writeback/dirty-set.js";
 import type { WriteFailure } from "../writeback/writer.js";
+import { unlessAborted } from "./abort.js";
 import type { Core } from "./core.js";
 import { finishTruncate } from "./extend.js";
 import { describePins } from "./pin-registry.js";
@@ -31,10 +32,16 @@ export interface SyncOptions {
  * the store says; ERR_PINFOLD_DATA_LOST; the signal's reason
  */
 export async function sync(core: Core, space: AddressSpace, options: SyncOptions): Promise<void> {
-  const failures = await writeBack(core, space, options);
-  const storeError = await storeSync(core, space, options);
-  if (failures.length > 0) throw notDurable(space, failures, storeError);
-  if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
+  for (let tries = 1; ; tries++) {
+    const failedBefore = space.counters.syncErrors;
+    const failures = await writeBack(core, space, options);
+    const storeError = await storeSync(core, space, options);
+    if (failures.length > 0) throw notDurable(space, failures, storeError);
+    if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
+    // Guard of F14: a store sync of somebody else that failed meanwhile has made dirty again what this one covers.
+    if (space.counters.syncErrors === failedBefore) return;
+    if (tries >= limits.transientRetriesMax) throw space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
+  }
 }
 
 /**
@@ -51,17 +58,18 @@ async function writeBack(core: Core, space: AddressSpace, options: SyncOptions):
   const range = rangeOf(space, options);
   refuseOwnPins(core, space, range, options.scope);
   options.signal?.throwIfAborted();
-  // At this moment all that the sync covers is dirty (tagged now), on its way (waited for), or unstable (the store's sync).
-  const covered = tagForSync(core.frames, space, range);
-  await unlessAborted(Promise.all(space.inFlight), options.signal);
-  // What was on its way and failed is dirty again.
-  const pages = union(covered, tagForSync(core.frames, space, range));
+  // At this moment all that the sync covers is dirty, on its way to the store (and dirty again if that fails), or unstable.
+  const pages = union(tagForSync(core.frames, space, range), onTheirWay(space, range));
   const { failures, blocked } = await unlessAborted(core.writer.writeNow(space, pages), options.signal);
   if (blocked.length > 0 && options.pinned === "fail") refusePinned(core, space, blocked);
   for (const page of blocked) {
     failures.push(...(await core.writer.writeWaiting(space, page, { signal: options.signal, scope: options.scope })));
   }
   return failures;
+}
+
+function onTheirWay(space: AddressSpace, { first, last }: IndexRange): DirtyPage[] {
+  return [...space.departed].filter(({ index }) => index >= first && index <= last);
 }
 
 /** Pages of both lists, once each, ascending. */
@@ -95,28 +103,12 @@ function refusePinned(core: Core, space: AddressSpace, blocked: readonly DirtyPa
 
 async function storeSync(core: Core, space: AddressSpace, options: SyncOptions): Promise<unknown> {
   try {
-    await finishTruncate(space);
+    await finishTruncate(core, space);
     await unlessAborted(core.storeSync.request(space, options.data === true), options.signal);
     return undefined;
   } catch (error) {
     if (options.signal?.aborted) throw error;
     return error;
-  }
-}
-
-/** What was started goes on; only the waiting for it ends. */
-export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return await work;
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -20,6 +20,8 @@ export class Reclaimer {
   readonly #policy: ReclaimPolicy;
   readonly #space: (id: number) => AddressSpace | undefined;
   evictions = 0;
+  /** The last scan ended at its bound, with candidates left: another one gets further. */
+  unfinished = false;
 
   constructor(parts: {
     frames: Frames;
@@ -37,6 +39,7 @@ export class Reclaimer {
 
   /** A frame, reserved for this thread, whose page has left; or -1 if a bounded scan found none that may leave. */
   take(): number {
+    this.unfinished = false;
     for (let scanned = 0; scanned < limits.reclaimScanMax; scanned++) {
       const candidate = this.#policy.candidate();
       if (!candidate) return -1;
@@ -45,6 +48,7 @@ export class Reclaimer {
       if (this.#policy.judge(frame, list) === "kept") continue;
       if (this.#evict(frame, list)) return frame;
     }
+    this.unfinished = true;
     return -1;
   }
 

@@ -10,6 +10,7 @@ import { coarseSeconds } from "../base/clock.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Frames } from "../frames/frames.js";
+import { countedWrites } from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
 import { collectDirty, collectExpired } from "./dirty-set.js";
 import type { StoreSync } from "./store-sync.js";
@@ -90,8 +91,9 @@ export class Flusher {
     const nowMs = this.#clock.nowMs();
     if (space.readOnly || nowMs < space.retryAtMs) return false;
     const all = urgent || this.#frames.counter(layout.HEADER_DIRTY) > this.#limits.dirtyBackgroundPages;
+    // A page under counted write pins stays dirty however often it is written: that frees nothing, so only its age counts.
     const pages = all
-      ? collectDirty(this.#frames, space, () => true)
+      ? collectDirty(this.#frames, space, (frame) => countedWrites(this.#frames.words, frame) === 0)
       : collectExpired(this.#frames, space, coarseSeconds(nowMs), Math.ceil(this.#limits.dirtyExpireMs / 1000));
     const { failures, blocked } = await this.#writer.writeNow(space, pages);
     let failed = failures.length > 0;

@@ -11,7 +11,7 @@ import { PinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Frames } from "../frames/frames.js";
 import type { PageLocks } from "../frames/locks.js";
-import { askStore } from "../io/transfer.js";
+import { askStore, askStoreSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 
 interface Turn {
@@ -57,6 +57,43 @@ export class StoreSync {
     return turn.done;
   }
 
+  /** Resolves when no store sync of the file runs or is to run. Nobody may ask for one meanwhile. */
+  async idle(space: AddressSpace): Promise<void> {
+    for (let work = this.#workOf(space); work; work = this.#workOf(space)) await work.catch(() => {});
+  }
+
+  #workOf(space: AddressSpace): Promise<void> | undefined {
+    return this.#next.get(space.id)?.done ?? this.#running.get(space.id);
+  }
+
+  /** One store sync now, blocking, unless one is on its way. Never throws: if it fails, the pages are dirty again. */
+  syncBlocking(space: AddressSpace): void {
+    if (this.#running.has(space.id) || (space.changes === space.durable && space.unstablePages === 0)) return;
+    const { covered, epoch } = this.#begin(space);
+    try {
+      askStoreSync(space.store, "sync", () => space.store.syncSync?.({ data: false }));
+    } catch (error) {
+      this.#failed(space, epoch, error as PinfoldError);
+      return;
+    }
+    this.#succeeded(space, covered, epoch);
+  }
+
+  #begin(space: AddressSpace): { covered: number; epoch: number } {
+    const covered = space.changes;
+    let epoch: number;
+    do epoch = this.#frames.words.flipEpoch(space.id);
+    while (epoch === layout.LOST);
+    space.counters.syncs += 1;
+    return { covered, epoch };
+  }
+
+  #succeeded(space: AddressSpace, covered: number, epoch: number): void {
+    space.durable = covered;
+    this.#drain(() => this.#frames.words.stabilizeNext(space.id, epoch));
+    this.#locks.notifyPool();
+  }
+
   #start(space: AddressSpace, data: boolean): Promise<void> {
     const run = this.#sync(space, data).finally(() => {
       if (this.#running.get(space.id) === run) this.#running.delete(space.id);
@@ -66,24 +103,19 @@ export class StoreSync {
   }
 
   async #sync(space: AddressSpace, data: boolean): Promise<void> {
-    const covered = space.changes;
-    let epoch: number;
-    do epoch = this.#frames.words.flipEpoch(space.id);
-    while (epoch === layout.LOST);
-    space.counters.syncs += 1;
+    const { covered, epoch } = this.#begin(space);
     try {
       await askStore(space.store, "sync", () => space.store.sync({ data }));
     } catch (error) {
       throw this.#failed(space, epoch, error as PinfoldError);
     }
-    space.durable = covered;
-    this.#drain(() => this.#frames.words.stabilizeNext(space.id, epoch));
-    this.#locks.notifyPool();
+    this.#succeeded(space, covered, epoch);
   }
 
   /** What the sync's callers are told. */
   #failed(space: AddressSpace, epoch: number, error: PinfoldError): PinfoldError {
     space.counters.syncErrors += 1;
+    space.lastError = error;
     space.changes += 1;
     // Both epochs: what the store took while the sync was failing may be lost with the rest.
     for (const which of [epoch, epoch ^ 1]) this.#drain(() => this.#frames.words.redirtyNext(space.id, which));

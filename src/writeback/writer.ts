@@ -17,7 +17,7 @@ import type { AddressSpace } from "../cache/space.js";
 import { countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
 import type { Frames } from "../frames/frames.js";
 import type { PageLocks, WaitOwner } from "../frames/locks.js";
-import { writeOut } from "../io/transfer.js";
+import { writeOut, writeOutSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { DirtyPage } from "./dirty-set.js";
 import { cutRuns } from "./runs.js";
@@ -72,6 +72,36 @@ export class Writer {
     }
     await Promise.all(busy);
     return { failures, blocked };
+  }
+
+  /**
+   * As writeNow, blocking the thread: for stores with sync calls. What is held by others, or on its way, is passed over.
+   * Never throws: a page that failed is dirty again.
+   */
+  writeBlocking(space: AddressSpace, pages: readonly DirtyPage[]): WriteFailure[] {
+    const failures: WriteFailure[] = [];
+    const lock = space.invalidateLock;
+    if (this.#locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) return failures;
+    for (let at = 0; at < pages.length; ) {
+      const { run, taken } = this.#gather(space, pages, at);
+      at += taken;
+      if (run.length === 0) continue;
+      let failed: PinfoldError | undefined;
+      try {
+        for (const { position, buffers, bytes } of cutRuns(this.#frames, this.#sourcesOf(run), space.writableEnd)) {
+          writeOutSync(space.store, position, buffers);
+          space.counters.writes += 1;
+          space.counters.writtenBytes += bytes;
+        }
+      } catch (error) {
+        failed = error as PinfoldError;
+      }
+      space.changes += 1;
+      for (const page of run) this.#end(space, page, failed, failures);
+    }
+    this.#locks.unlockShared(lock);
+    this.#locks.notifyPool();
+    return failures;
   }
 
   /**
@@ -176,22 +206,26 @@ export class Writer {
   #send(space: AddressSpace, run: Departing[], failures: WriteFailure[]): Promise<void> {
     const sent = this.#write(space, run, failures).finally(() => space.inFlight.delete(sent));
     space.inFlight.add(sent);
+    for (const page of run) space.departed.add(page);
     return sent;
   }
 
-  async #write(space: AddressSpace, run: Departing[], failures: WriteFailure[]): Promise<void> {
-    const { words } = this.#frames;
-    const sources = run.map((page) => ({
+  #sourcesOf(run: readonly Departing[]) {
+    return run.map((page) => ({
       index: page.index,
       bytesFrame: page.snapshot >= 0 ? page.snapshot : page.frame,
-      blocks: words.blockWord(page.frame),
+      blocks: this.#frames.words.blockWord(page.frame),
     }));
+  }
+
+  async #write(space: AddressSpace, run: Departing[], failures: WriteFailure[]): Promise<void> {
+    const sources = this.#sourcesOf(run);
     const lock = space.invalidateLock;
     let failed: PinfoldError | undefined;
     try {
       await this.#locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
       try {
-        for (const { position, buffers, bytes } of cutRuns(this.#frames, sources, space.size)) {
+        for (const { position, buffers, bytes } of cutRuns(this.#frames, sources, space.writableEnd)) {
           await writeOut(space.store, position, buffers);
           space.counters.writes += 1;
           space.counters.writtenBytes += bytes;
@@ -210,6 +244,7 @@ export class Writer {
   /** Guard of R14 and R20: completion never clears dirty; it ends write-back one way or the other. */
   #end(space: AddressSpace, page: Departing, failed: PinfoldError | undefined, failures: WriteFailure[]): void {
     const { words } = this.#frames;
+    space.departed.delete(page);
     const success = space.durability === "device" ? layout.OUTCOME_UNSTABLE : layout.OUTCOME_STABLE;
     let bits: number;
     do bits = words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success);
