@@ -214,7 +214,8 @@ export function checkCounts(memory: WordsMemory, findings: Findings): void {
     ["write-pinned", -1, layout.HEADER_WRITE_PINNED, (frame) => memory.writes(frame) > 0],
   ];
   for (const [name, ofMapping, ofHeader, test] of counters) {
-    for (let mapping = 0; ofMapping >= 0 && mapping < mappings; mapping++) {
+    const counting = ofMapping < 0 ? 0 : mappings;
+    for (let mapping = 0; mapping < counting; mapping++) {
       const [counted, is] = [memory.get(memory.mapping(mapping) + ofMapping), of(mapping, test)];
       findings.expect(counted === is, () => `mapping ${mapping} counts ${counted} ${name} pages, it has ${is}`);
     }

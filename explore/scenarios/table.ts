@@ -6,7 +6,7 @@
 import * as layout from "../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import { WordsMemory, planWords } from "../words-memory.js";
-import { addPage, evict, inTurn, mutant, visit, type Case } from "./case.js";
+import { addPage, evict, inTurn, lockAs, mutant, visit, type Case } from "./case.js";
 
 /** A miss: takes a frame and puts the page in, or finds that somebody was faster. */
 function fault(mapping: number, index: number): Script {
@@ -20,13 +20,11 @@ function fault(mapping: number, index: number): Script {
   };
 }
 
-/** Invalidation: owns a page, takes it out, gives its frame back. */
-function drop(frame: number, mapping: number, index: number): Script {
-  return function* (actor) {
-    if ((yield* actor.lock("exclusive", frame, mapping, index)) !== layout.OK) return;
-    yield* actor.removeOwned(frame, mapping, index);
-    yield* actor.until("release", frame);
-  };
+/** Invalidation of page 0, which the actor owns from the beginning: takes it out, gives its frame back. */
+function* drop(actor: Actor): Play {
+  actor.claim(0, "exclusive");
+  yield* actor.removeOwned(0, 0, 0);
+  yield* actor.until("release", 0);
 }
 
 function reclaim(frame: number, mapping: number, index: number): Script {
@@ -85,8 +83,8 @@ export const tableCases: readonly Case[] = [
   {
     name: "an owner drops a page that others lock and wait for",
     size: { frames: 1, nodes: 2 },
-    prepare: addPage(0, 0),
-    actors: [drop(0, 0, 0), visit("shared", 0, 0, 0, true), visit("exclusive", 0, 0, 0, true)],
+    prepare: inTurn(addPage(0, 0), lockAs(1)),
+    actors: [drop, visit("shared", 0, 0, 0, true), visit("exclusive", 0, 0, 0, true)],
     mutants: [
       mutant(
         "a condemned page takes waiters",

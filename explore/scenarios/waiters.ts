@@ -37,9 +37,9 @@ function* letGo(actor: Actor, hold: Hold, frame: number): Play {
   else yield* actor.unlockExclusive(frame);
 }
 
-/** Owns a page, condemns it, ends all waits for it, and lets it stay after all. */
+/** Owns page 0 from the beginning, condemns it, ends all waits for it, and lets it stay after all. */
 function* dismissAndStay(actor: Actor): Play {
-  actor.check((yield* actor.lock("exclusive", 0, 0, 0)) === layout.OK, "page 0 is there");
+  actor.claim(0, "exclusive");
   yield* actor.until("condemn", 0, actor.thread);
   yield* actor.dismissAll(0);
   yield* actor.until("thaw", 0, actor.thread);
@@ -120,7 +120,7 @@ export const waiterCases: readonly Case[] = [
   {
     name: "waits are dismissed while one goes on to another page",
     size: { frames: 2, nodes: 1 },
-    prepare: inTurn(addPage(0, 0), addPage(0, 1)),
+    prepare: inTurn(addPage(0, 0), addPage(0, 1), lockAs(1)),
     actors: [
       dismissAndStay,
       inTurn(impatient("shared", 0, 0, 0), visit("shared", 1, 0, 1)),

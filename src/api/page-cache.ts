@@ -4,7 +4,7 @@
  * Invariants: a store is open once in a cache, however many files were opened on it (its key tells); each CachedFile is one
  * opener. The last one's close ends the store.
  */
-import { systemClock, type Timer } from "../base/clock.js";
+import { type Clock, systemClock, type Timer } from "../base/clock.js";
 import { PinfoldError, toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { parseBytes } from "../base/sizes.js";
@@ -93,9 +93,9 @@ export class PageCache implements AsyncDisposable {
   #flushTimer: Timer | undefined;
   #closed = false;
 
-  private constructor(options: ParsedOptions) {
+  private constructor(options: ParsedOptions, clock: Clock) {
     this.#options = options;
-    this.core = new Core(options, systemClock);
+    this.core = new Core(options, clock);
     this.#leaks = new LeakWatch(this.core);
     this.core.locks.onStuck = (wait) => this.#reportStuck(wait);
     this.core.writer.onFailed = (space, { index, error }) => channels.writeError.publish({ file: space.store.name, index, error });
@@ -107,13 +107,13 @@ export class PageCache implements AsyncDisposable {
   }
 
   /**
-   * Takes the memory.
+   * Takes the memory. Tests may drive the clock.
    * @throws PinfoldError EINVAL, ENOMEM
    */
-  static async open(options: PageCacheOptions = {}): Promise<PageCache> {
+  static async open(options: PageCacheOptions = {}, clock: Clock = systemClock): Promise<PageCache> {
     const parsed = parseOptions(options);
     checkMemory(parsed);
-    return new PageCache(parsed);
+    return new PageCache(parsed, clock);
   }
 
   #armFlusher(): void {

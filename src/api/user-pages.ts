@@ -2,7 +2,7 @@
  * UserPages: the handle of a pin. Iterate it for the pages, put it once (or let `using` do that).
  *
  * `bytes` of a page are the cache itself, not a copy: a view of shared memory, of the part of the page inside the range.
- * Some APIs refuse shared views (crypto.subtle, Blob, Response, TextDecoder of some runtimes); docs/access-rules.md has the
+ * Some APIs refuse shared views (crypto.subtle, Response, byte streams); docs/access-rules.md has the
  * list. After the put the bytes belong to somebody else; a view that was kept still reaches them. `debug` catches that.
  *
  * Invariants: a handle is put exactly once; whatever it is asked about its bytes afterwards is ERR_PINFOLD_ALREADY_PUT.

@@ -113,6 +113,8 @@ export const limits = {
   nbdLingerMs: 5_000,
   nbdCloseGraceMs: 5_000,
   nbdBacklog: 128,
+  /** Requests of one kind (reads, writes) that wait in one cache for pages or space; those beyond wait for their turn. */
+  nbdWaitsMax: 256,
 } as const;
 
 /** True for 1, 2, 4, ... up to 2^52. */
@@ -131,4 +133,5 @@ assert(limits.nbdPieceBytes <= limits.nbdRequestBytesMax && limits.nbdRequestByt
 assert(limits.nbdRequestBytesMax <= limits.nbdReplyBytesMax && limits.nbdRequestBytesMax <= limits.nbdSkipBytesMax, "one reply fits");
 assert(limits.nbdInlineReadBytesMax * 2 <= limits.nbdReplySlabBytes, "a reply slab holds a few replies");
 assert(limits.nbdPieceBytes <= limits.nbdReplyBytesPerConnectionMax, "a piece of a read fits its connection's share");
+assert(limits.nbdWaitsMax * 2 <= limits.waitersMax / 4, "waiting requests leave the table of waiters to others");
 assert(limits.nbdStallBytesMin <= limits.nbdReserveBytes, "who holds shared bytes has more than this to move");

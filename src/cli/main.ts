@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 /**
- * The `pinfold` command. Exit status 0 only when all is well; 1 for an error, told in one line on standard error with its code;
- * 2 for a command line that makes no sense.
+ * The `pinfold` command. Exit status 0 only when all is well; 1 for an error; 2 for a command line that makes no sense. Errors
+ * are one line on standard error, with their code.
  */
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { parseBytes } from "../base/sizes.js";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { PinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import { parseBytes } from "../base/sizes.js";
 import { type ServeOptions, serve } from "./serve.js";
 
 const usageStatus = 2;
@@ -16,40 +17,65 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-function sizeArgument(name: string): (text: string) => number {
-  return (text) => {
+/** An option that takes bytes; `fallback` is shown as it is written here. */
+function sizeOption(name: string, description: string, fallback?: string): Option {
+  const option = new Option(`${name} <size>`, description).argParser((text: string) => {
     try {
       return parseBytes(text, name);
     } catch (error) {
       throw new InvalidArgumentError((error as Error).message);
     }
-  };
-}
-
-function pageSizeArgument(text: string): number {
-  return sizeArgument("--page-size")(text);
+  });
+  return fallback === undefined ? option : option.default(parseBytes(fallback, name), fallback);
 }
 
 function build(): Command {
   const program = new Command("pinfold")
     .description("A page cache that loses no write: files behind it as network disks.")
     .version(packageVersion())
-    .exitOverride();
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`pinfold: ${usageError(text)}\n`) });
   program
     .command("serve")
-    .description("serve files as network disks (NBD) behind one cache")
-    .argument("[target...]", "files or block devices; each is an export named after it, the first is the default", ["pinfold.img"])
-    .option("--size <bytes>", "create missing files with this size, such as 1GiB (sparse)", sizeArgument("--size"))
-    .option("--memory <bytes>", "page memory, taken at the start", sizeArgument("--memory"), parseBytes("256MiB", "--memory"))
-    .option("--page-size <bytes>", "4096 to 65536, a power of two", pageSizeArgument, parseBytes("4KiB", "--page-size"))
+    .description("Serve files as network disks (NBD) behind one cache, until Ctrl-C or SIGTERM ends it.")
+    .argument("[target...]", "files or block devices; each is an export named after it, the first is the default", [
+      "pinfold.img",
+    ])
+    .addOption(sizeOption("--size", "make files that do not exist, with this size, such as 1GiB (sparse)"))
+    .addOption(sizeOption("--memory", "page memory, taken at the start", "256MiB"))
+    .addOption(
+      sizeOption("--page-size", `a power of two, ${limits.pageSizeMin} to ${limits.pageSizeMax} bytes`, "4KiB"),
+    )
     .option("--nbd <address>", "HOST:PORT or unix:PATH to listen on", "127.0.0.1:10809")
-    .option("--read-only", "refuse writes", false)
-    .option("--direct", "bypass the kernel's page cache (O_DIRECT)", false)
-    .action((targets: string[], options: ServeOptions) => serve(targets, options));
+    .option("--read-only", "refuse writes")
+    .option("--direct", "bypass the kernel's page cache (O_DIRECT)")
+    .action(({}, options: Partial<ServeOptions>, command: Command) =>
+      serve(command.processedArgs[0] as string[], { readOnly: false, direct: false, ...options } as ServeOptions),
+    );
   return program;
 }
 
+/** One line from what commander says, with a code. */
+function usageError(text: string): string {
+  const line = text
+    .replace(/^error: /, "")
+    .replaceAll(/\s*\n\s*/g, " ")
+    .trim();
+  const ours = /EINVAL: .*$/.exec(line);
+  return ours ? ours[0] : `EINVAL: ${line}; see pinfold --help`;
+}
+
+/** One line, with its code. */
+function describe(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const code = (error as { code?: unknown } | null)?.code ?? "ERR_PINFOLD_VERIFY";
+  const named = error instanceof PinfoldError ? text : `${typeof code === "string" ? code : "EIO"}: ${text}`;
+  return named.replaceAll(/\s*\n\s*/g, " ");
+}
+
 async function main(): Promise<void> {
+  // A terminal or a reader that went away must not end a server: what is dirty would be lost with it.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   try {
     await build().parseAsync();
   } catch (error) {
@@ -57,9 +83,9 @@ async function main(): Promise<void> {
       process.exitCode = error.exitCode === 0 ? 0 : usageStatus;
       return;
     }
-    const code = error instanceof PinfoldError ? "" : `${(error as NodeJS.ErrnoException).code ?? "ERR_PINFOLD_ASSERTION"}: `;
-    process.stderr.write(`pinfold: ${code}${(error as Error).message}\n`);
-    process.exitCode = 1;
+    process.stderr.write(`pinfold: ${describe(error)}\n`);
+    // Whatever could not be ended (a device that does not answer) must not keep the process.
+    process.exit(1);
   }
 }
 

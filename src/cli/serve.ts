@@ -3,7 +3,10 @@
  *
  * The end: nobody new is let in, requests in flight are answered, everything is synced, exit status 0. A second signal ends the
  * process at once (what was flushed is safe, the rest is not). If the sync at the end fails, that is said, and the status is 1.
+ *
+ * See also: main.ts (the command line), status-line.ts, ../nbd/README.md.
  */
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { CachedFile } from "../api/cached-file.js";
 import { PinfoldError } from "../base/errors.js";
@@ -25,39 +28,45 @@ export interface ServeOptions {
 export async function serve(targets: readonly string[], options: ServeOptions): Promise<void> {
   const address = parseNbdAddress(options.nbd);
   const names = exportNames(targets);
-  if (options.readOnly && options.size !== undefined) throw new PinfoldError("EINVAL", "--read-only and --size exclude each other");
+  if (options.readOnly && options.size !== undefined)
+    throw new PinfoldError("EINVAL", "--read-only and --size exclude each other");
   const cache = await PageCache.open({ memory: options.memory, pageSize: options.pageSize });
   const stop = onSignals();
+  const status = new StatusLine(process.stderr);
   let server: NbdServer | undefined;
   try {
     const files = await openAll(cache, targets, options);
     const exports = new Map(files.map((file, at) => [names[at] as string, new FileDevice(file)]));
-    const status = new StatusLine(process.stderr);
     server = await NbdServer.listen({
       exports,
       address,
       onError: (error, peer) => status.message(`${peer}: ${error.message}`),
     });
     if (!isLoopbackAddress(address)) {
-      status.message(`warning: everybody who reaches ${options.nbd} can read and write these disks: there is no authentication`);
+      status.message(
+        `warning: whoever reaches ${options.nbd} can read and write these disks: there is no authentication`,
+      );
     }
-    announce(cache, server, files, [...exports.keys()]);
+    announce(cache, server, files, names);
     status.start(cache, server);
     await stop.requested;
     status.end();
-    process.stderr.write("pinfold: ending: finishing requests, syncing\n");
-    await server.close();
-    server = undefined;
+    process.stderr.write("pinfold: ending: finishing requests, syncing (again to end at once)\n");
   } catch (error) {
-    await server?.close().catch(() => {});
-    await cache.close().catch(() => {});
-    stop.forget();
+    await end(cache, server).catch(() => {});
     throw error;
   }
+  await end(cache, server);
+  stop.forget();
+  process.stderr.write("pinfold: ended: everything is on the disk\n");
+}
+
+/** What clients still want comes first; whatever comes of that, everything is synced. */
+async function end(cache: PageCache, server: NbdServer | undefined): Promise<void> {
   try {
-    await cache.close();
+    await server?.close();
   } finally {
-    stop.forget();
+    await cache.close();
   }
 }
 
@@ -65,7 +74,8 @@ export async function serve(targets: readonly string[], options: ServeOptions): 
 function exportNames(targets: readonly string[]): string[] {
   const names = targets.map((target) => basename(target));
   const twice = names.find((name, at) => names.indexOf(name) !== at);
-  if (twice !== undefined) throw new PinfoldError("EINVAL", `two targets are called ${twice}: an export is named after its file`);
+  if (twice !== undefined)
+    throw new PinfoldError("EINVAL", `two targets are called ${twice}: an export is named after its file`);
   return names;
 }
 
@@ -73,8 +83,13 @@ async function openAll(cache: PageCache, targets: readonly string[], options: Se
   const files: CachedFile[] = [];
   for (const target of targets) {
     const { readOnly, direct, size } = options;
+    if (size === undefined && target !== "" && !existsSync(target)) {
+      throw new PinfoldError("ENOENT", `${target} does not exist${readOnly ? "" : ": pass --size to make it"}`);
+    }
     const file = await cache.open(target, { readOnly, direct, ...(size === undefined ? {} : { create: true, size }) });
-    if (file.size === 0) throw new PinfoldError("EINVAL", `${target} is empty: pass --size to give a new file a size`);
+    if (file.size === 0) {
+      throw new PinfoldError("EINVAL", `${target} is empty${readOnly ? "" : ": pass --size to give it a size"}`);
+    }
     files.push(file);
   }
   return files;
@@ -82,15 +97,21 @@ async function openAll(cache: PageCache, targets: readonly string[], options: Se
 
 function announce(cache: PageCache, server: NbdServer, files: readonly CachedFile[], names: readonly string[]): void {
   const { frames, pageSize } = cache.stats();
-  process.stdout.write(`pinfold: ${formatBytes(frames * pageSize)} of page memory in ${frames} frames\n`);
+  process.stdout.write(
+    `pinfold: ${formatBytes(frames * pageSize)} of page memory: ${frames} pages of ${formatBytes(pageSize)}\n`,
+  );
   files.forEach((file, at) => {
     const flags = file.readOnly ? ", read-only" : "";
-    process.stdout.write(`pinfold: ${file.name} (${formatBytes(file.size)}${flags}): ${server.uri(at === 0 ? "" : names[at])}\n`);
+    process.stdout.write(
+      `pinfold: ${file.name} (${formatBytes(file.size)}${flags}): ${server.uri(at === 0 ? "" : names[at])}\n`,
+    );
   });
-  process.stdout.write(`pinfold: ready; try: nbdinfo ${server.uri("")} (Ctrl-C ends it)\n`);
+  process.stdout.write(`pinfold: ready; try: nbdinfo '${server.uri("")}' (Ctrl-C ends it)\n`);
 }
 
-/** The first SIGINT or SIGTERM asks for the end; the second one is the end. */
+const endSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** The first signal asks for the end; the second one is the end. */
 function onSignals(): { readonly requested: Promise<void>; forget(): void } {
   let ask = () => {};
   let asked = false;
@@ -106,13 +127,11 @@ function onSignals(): { readonly requested: Promise<void>; forget(): void } {
     asked = true;
     ask();
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  for (const signal of endSignals) process.on(signal, onSignal);
   return {
     requested,
     forget() {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
+      for (const signal of endSignals) process.off(signal, onSignal);
     },
   };
 }

@@ -67,17 +67,17 @@ export class StatusLine {
     const perSecond = ((now.requests - this.#last.requests) * 1000) / Math.max(1, now.atMs - this.#last.atMs);
     const hits = now.hits - this.#last.hits;
     const accesses = hits + now.misses - this.#last.misses;
+    this.#last = now;
+    const dirtyBytes = (stats.dirtyPages + stats.writebackPages + stats.unstablePages) * stats.pageSize;
     const parts = [
       `${Math.round(perSecond)} requests/s`,
       `hits ${accesses === 0 ? "-" : `${((100 * hits) / accesses).toFixed(1)}%`}`,
-      `dirty ${formatBytes((stats.dirtyPages + stats.writebackPages + stats.unstablePages) * stats.pageSize)}`,
+      `dirty ${formatBytes(dirtyBytes)}`,
       `pinned ${stats.pinnedPages}`,
-      `clients ${nbd.connections}`,
       `errors ${nbd.errors}`,
+      `clients ${nbd.connections}`,
     ];
-    this.#last = now;
-    const line = `pinfold: ${parts.join(" | ")}`;
-    this.#out.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.#out.columns ?? 80) - 1))}`);
+    this.#out.write(`${this.#clear()}${fit(parts, (this.#out.columns || 80) - 1)}`);
   }
 
   /** Takes the line away. */
@@ -86,4 +86,15 @@ export class StatusLine {
     if (this.#timer) this.#out.write(this.#clear());
     this.#timer = undefined;
   }
+}
+
+/** As many parts as the line has room for, whole ones. */
+function fit(parts: readonly string[], columns: number): string {
+  let line = "";
+  for (const part of parts) {
+    const longer = line === "" ? part : `${line} | ${part}`;
+    if (longer.length > columns) break;
+    line = longer;
+  }
+  return line;
 }

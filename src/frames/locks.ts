@@ -255,6 +255,15 @@ export class PageLocks {
    * for the end of write-back, and sharers where the gate has just opened (`sharers`), are looked for behind it too.
    */
   wake(record: number, sharers = false): void {
+    // Where the queue looks empty and is not any more, somebody has just joined it: from the start.
+    for (let i = 0; i < limits.swapRetriesMax; i++) {
+      this.#grantAll(record, sharers);
+      if (this.#words.firstWaiter(record) >= 0 || this.#clearWaiters(record)) return;
+    }
+    throw tooManyRetries();
+  }
+
+  #grantAll(record: number, sharers: boolean): void {
     const words = this.#words;
     let node = words.firstWaiter(record);
     for (let i = 0; node >= 0 && i < limits.waitersMax * 4; i++) {
@@ -269,7 +278,14 @@ export class PageLocks {
         node = words.firstWaiter(record);
       }
     }
-    if (words.firstWaiter(record) < 0) while (words.clearWaiters(record) === layout.LOST);
+  }
+
+  /** False: somebody waits after all. */
+  #clearWaiters(record: number): boolean {
+    let answer: number;
+    do answer = this.#words.clearWaiters(record);
+    while (answer === layout.LOST);
+    return answer === layout.OK;
   }
 
   #nextToTry(from: number, sharers: boolean): number {
@@ -285,15 +301,35 @@ export class PageLocks {
   /** Ends all waits on a record without a grant: with `error`, or, without one, to look the page up again. */
   dismissAll(record: number, error?: PinfoldError): void {
     const result = error ? dismissalOf(error) : 0;
-    for (let i = 0; i < limits.waitersMax * 4; i++) {
+    for (let i = 0; i < limits.swapRetriesMax; i++) {
       const node = this.#words.firstWaiter(record);
-      if (node < 0) break;
-      if (this.#words.withdraw(node, layout.NODE_DISMISSED, result) !== layout.OK) continue;
+      if (node < 0) {
+        if (this.#clearWaiters(record)) return;
+        continue;
+      }
+      if (this.#words.dismiss(node, record, result) !== layout.OK) continue;
       const waiter = this.#waiters.get(node);
       if (waiter) waiter.error = error;
       this.#deliver(node, layout.NODE_DISMISSED);
     }
-    while (this.#words.clearWaiters(record) === layout.LOST);
+    throw tooManyRetries();
+  }
+
+  /**
+   * Takes a resident page's lock shared with one short look-up. The frame; GONE (look it up), BUSY, FULL.
+   */
+  tryResident(mapping: number, index: number): number {
+    for (let i = 0; i < limits.swapRetriesMax; i++) {
+      const answer = this.#words.tryPinShared(mapping, index, this.#thread);
+      if (answer === layout.LOST_WAKE) this.#settle(this.#racedFrame(), layout.WAKE | layout.IDLE);
+      else if (answer !== layout.LOST) return answer;
+    }
+    throw tooManyRetries();
+  }
+
+  /** The frame that this thread's last look-up took and gave back, since another page had come into it. */
+  #racedFrame(): number {
+    return this.#frames.shared.load(layout.THREADS + this.#thread * layout.THREAD_BYTES + layout.THREAD_RACED);
   }
 
   /** A node of this thread is settled here and now; another thread's doorbell is rung. */

@@ -21,11 +21,11 @@ import { mayWriteNow, throttle } from "./throttle.js";
 
 /** Copies out what is resident, from `position` on, until a page would have to be waited for. Bytes copied. */
 function copyResident(core: Core, space: AddressSpace, target: Uint8Array, position: number): number {
-  const { words, thread, pageSize } = core.frames;
+  const { pageSize } = core.frames;
   let done = 0;
   while (done < target.length) {
     const index = Math.floor((position + done) / pageSize);
-    const frame = pinResident(core, space.id, index, words, thread);
+    const frame = pinResident(core, space.id, index);
     if (frame < 0) break;
     const from = position + done - index * pageSize;
     const bytes = Math.min(pageSize - from, target.length - done);

@@ -55,6 +55,8 @@ export class Core {
   readonly spaces: (AddressSpace | undefined)[] = new Array<AddressSpace | undefined>(layout.MAPPINGS_MAX);
   /** Store calls of loads and grants on their way: while there are any, frames may come free without a put. */
   storeCalls = 0;
+  /** Loads that were started for callers who did not wait. */
+  prefetches = 0;
   /** Misses that wait for a frame, and writers that wait below the dirty limit. */
   readonly frameTurns = new Turns();
   readonly writerTurns = new Turns();

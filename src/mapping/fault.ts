@@ -207,9 +207,10 @@ export function outOfRange(space: AddressSpace, position: number): PinfoldError 
 }
 
 /** A resident page, locked shared, or -1: the words' short look-up, then the whole one. */
-export function pinResident(core: Core, mapping: number, index: number, words = core.frames.words, thread = core.frames.thread): number {
-  const frame = words.tryPinShared(mapping, index, thread);
+export function pinResident(core: Core, mapping: number, index: number): number {
+  const frame = core.locks.tryResident(mapping, index);
   if (frame >= 0) return frame;
+  if (frame !== layout.GONE) return -1;
   const found = core.table.find(mapping, index);
   if (found < 0) return -1;
   return core.locks.tryShared(found, mapping, index) === layout.OK ? found : -1;

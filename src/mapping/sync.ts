@@ -39,7 +39,12 @@ export async function sync(core: Core, space: AddressSpace, options: SyncOptions
     if (failures.length > 0) throw notDurable(space, failures, storeError);
     if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
     // Guard of F14: a store sync of somebody else that failed meanwhile has made dirty again what this one covers.
-    if (space.counters.syncErrors === failedBefore) return;
+    if (space.counters.syncErrors === failedBefore) {
+      // The storage works again: background write-back has nothing to wait for.
+      space.retryAtMs = 0;
+      space.retryDelayMs = 0;
+      return;
+    }
     if (tries >= limits.transientRetriesMax) throw space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
   }
 }

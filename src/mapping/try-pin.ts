@@ -73,12 +73,24 @@ function tryMakeReady(core: Core, pin: NewPin, longterm: boolean): boolean {
   return true;
 }
 
-/** Starts loading what a tryPinRange missed. Nobody waits for it, and its errors are met by who asks for the page. */
+/**
+ * Starts the reads of pages in a range that are not there; errors are for who asks again. A page that is there, and held, is
+ * left alone: nobody is to wait for it on behalf of a caller who did not want to.
+ */
 export function prefetch(core: Core, space: AddressSpace, position: number, length: number): void {
-  const first = space.pageOf(position);
   const last = space.pageOf(position + length - 1);
-  if (core.storeCalls >= limits.prefetchesMax) return;
-  void loadRange(core, space, first, last, undefined).catch(() => {});
+  for (let index = space.pageOf(position); index <= last; index++) {
+    if (core.table.find(space.id, index) >= 0) continue;
+    if (core.prefetches >= limits.prefetchesMax) return;
+    const first = index;
+    while (index < last && core.table.find(space.id, index + 1) < 0) index++;
+    core.prefetches += 1;
+    void loadRange(core, space, first, index, undefined)
+      .catch(() => {})
+      .finally(() => {
+        core.prefetches -= 1;
+      });
+  }
 }
 
 /** Loads pages [first, last] and lets them go. @throws PinfoldError EIO, ERR_PINFOLD_NO_FRAMES and their kin; the signal's reason */

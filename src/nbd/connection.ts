@@ -14,6 +14,7 @@
  *
  * See also: options.ts, transmission.ts, reply-writer.ts, server.ts.
  */
+import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { assert } from "../base/assert.js";
 import type { Timer } from "../base/clock.js";
@@ -71,6 +72,8 @@ export class Connection {
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
+    // Each request that waits listens; their number is bounded (limits.nbdRequestsPerConnectionMax).
+    setMaxListeners(0, this.#ended.signal);
     this.peer =
       socket.remoteAddress === undefined ? "unix socket" : `${socket.remoteAddress}:${socket.remotePort ?? 0}`;
     this.#receives = host.receives.open(() => this.#endIfStalledReceiving());

@@ -8,6 +8,7 @@
  *
  * See also: connection.ts, byte-budget.ts, listening.ts, README.md.
  */
+import { setMaxListeners } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Timer } from "../base/clock.js";
 import { PinfoldError } from "../base/errors.js";
@@ -62,6 +63,8 @@ export class NbdServer {
     this.#options = options;
     this.#exports = options.exports;
     this.#address = options.address;
+    // Each write that waits listens; their number is bounded (limits.nbdRequestsPerConnectionMax).
+    setMaxListeners(0, this.#writes.signal);
     this.#clock = options.clock ?? systemNbdClock;
     const shared = { reserveBytes: limits.nbdReserveBytes, stallMs: limits.nbdStallMs, clock: this.#clock };
     this.#receives = new ByteBudget({

@@ -89,7 +89,7 @@ export class Flusher {
 
   async #flush(space: AddressSpace, urgent: boolean): Promise<boolean> {
     const nowMs = this.#clock.nowMs();
-    if (space.readOnly || nowMs < space.retryAtMs) return false;
+    if (space.readOnly || nowMs < retryTime(space, urgent)) return false;
     const all = urgent || this.#frames.counter(layout.HEADER_DIRTY) > this.#limits.dirtyBackgroundPages;
     // A page under counted write pins stays dirty however often it is written: that frees nothing, so only its age counts.
     const pages = all
@@ -130,4 +130,10 @@ export class Flusher {
     space.retryDelayMs = Math.min(limits.retryDelayMaxMs, space.retryDelayMs * 2 || limits.retryDelayMs);
     space.retryAtMs = this.#clock.nowMs() + space.retryDelayMs;
   }
+}
+
+/** When a file that had an error is tried again. Somebody who waits for frames does not wait longer than the shortest delay. */
+function retryTime(space: AddressSpace, urgent: boolean): number {
+  const failedMs = space.retryAtMs - space.retryDelayMs;
+  return urgent ? Math.min(space.retryAtMs, failedMs + limits.retryDelayMs) : space.retryAtMs;
 }

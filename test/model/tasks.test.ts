@@ -68,6 +68,8 @@ async function oneRound(table: Table, setting: Setting, steps: number): Promise<
   disturb(table, setting.failing);
   const workers = Array.from({ length: tasks }, (_, number) => new SliceTask(table, number));
   const tail = new TailTask(table);
+  // Without it every task could be waiting for frames while background write-back waits after an error.
+  const syncs = setInterval(() => void table.file.sync().catch(() => {}), 20);
   await Promise.all(
     [...workers, tail].map(async (worker) => {
       for (let done = 0; done < steps; done++) {
@@ -76,6 +78,7 @@ async function oneRound(table: Table, setting: Setting, steps: number): Promise<
       }
     }),
   );
+  clearInterval(syncs);
   for (const worker of workers) worker.end();
   table.store.clear();
   await table.file.sync();

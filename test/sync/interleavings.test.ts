@@ -109,7 +109,7 @@ describe("the enumerator", () => {
       }
     };
     assert.throws(
-      () => explore({ name: "nobody ends", size: { frames: 1 }, actors: [spin, spin] }, make),
+      () => explore({ name: "nobody ends", size: { frames: 1 }, actors: [spin, spin] }, make, { everyPoint: true }),
       /spin for ever/,
     );
     assert.throws(

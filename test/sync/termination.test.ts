@@ -16,8 +16,8 @@ import { sharedMemory } from "../../src/sync/shared.js";
 import { Random } from "./random-calls.js";
 import type { StepperData } from "./stepper.js";
 
-const terminations = 100;
-const tornTries = 20;
+const terminations = 60;
+const tornTries = 40;
 const startDeadlineMs = 30_000;
 
 /** Lets a worker step for a random while and terminates it. What is wrong with the memory then. */
@@ -59,6 +59,6 @@ describe("a thread that is terminated while it makes steps", () => {
   it("does leave steps torn that are JavaScript, which this test sees", async (test) => {
     const torn = await terminateMany(tornTries, referenceText(readSources()));
     test.diagnostic(`${torn.length} of ${tornTries} terminations left JavaScript steps torn`);
-    assert.ok(torn.length > tornTries / 4, `only ${torn.length} of ${tornTries} were torn`);
+    assert.ok(torn.length > 0, "terminated JavaScript left no step torn: the test would see nothing");
   });
 });

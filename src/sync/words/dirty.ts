@@ -1,11 +1,13 @@
-// Dirty, write-back, unstable: the arrows of a page's contents, each with the list it moves the frame to and the counts.
-//
-// Invariants, whenever the lists' latch is free:
-// * dirty: on its mapping's dirty list. Not dirty, under write-back: on no list. Neither, unstable: on the mapping's
-//   unstable list of its epoch. None of the three (clean): on a reclaim queue, or on none and OFF.
-// * Dirty and unstable exclude each other. Dirty and write-back together: a snapshot is in flight, or (never both) none.
-// * GRANT is set while dirty, under write-back or unstable. A block word is 0 while GRANT is not set.
-// * The counts of a mapping and of the header are the numbers of frames with the bit.
+/**
+ * Dirty, write-back, unstable: the arrows of a page's contents, each with the list it moves the frame to and the counts.
+ *
+ * Invariants, whenever the lists' latch is free:
+ * * dirty: on its mapping's dirty list. Not dirty, under write-back: on no list. Neither, unstable: on the mapping's
+ *   unstable list of its epoch. None of the three (clean): on a reclaim queue, or on none and OFF.
+ * * Dirty and unstable exclude each other. Dirty and write-back together: a snapshot is in flight.
+ * * GRANT is set while dirty, under write-back or unstable. A block word is 0 while GRANT is not set.
+ * * The counts of a mapping and of the header are the numbers of frames with the bit.
+ */
 
 import {
   BLOCKS_GRANTED, BUSY, HEADER_DIRTY, HEADER_UNSTABLE, HEADER_WRITEBACK, LIST_DIRTY, LIST_MAIN, LIST_SMALL, LIST_UNSTABLE_0, LOST,

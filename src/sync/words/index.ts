@@ -1,4 +1,6 @@
-// The module's exports: see README.md in this folder for the transition table.
+/**
+ * The module's exports: see README.md in this folder for the transition table.
+ */
 export { configure } from "./memory";
 export {
   lockShared, tryPinShared, lockExclusive, unlockShared, unlockExclusive, downgrade, upgrade, exclusiveToCounted,

@@ -1,11 +1,13 @@
-// The page lock and counted pins: steps on one page word (and its owner's ledger).
-//
-// Invariants: a word is exclusive (owner's slot in the holders' field) or shared (a count there), never both. The version
-// is even exactly while the record is mapped, not exclusive, without counted write pins: a writer makes it odd after it
-// has the word and even again before it lets go. A ledger entry of a thread counts its shared holds and counted pins.
-//
-// A swap that succeeded on a record whose key had changed meanwhile (another page came into the frame) is undone; where
-// somebody met that hold and waits, or left the frame to it to put back, the answer is LOST_WAKE: wake and requeue.
+/**
+ * The page lock and counted pins: steps on one page word (and its owner's ledger).
+ *
+ * Invariants: a word is exclusive (owner's slot in the holders' field) or shared (a count there), never both. The version
+ * is even exactly while the record is mapped, not exclusive, without counted write pins: a writer makes it odd after it
+ * has the word and even again before it lets go. A ledger entry of a thread counts its shared holds and counted pins.
+ *
+ * A swap that succeeded on a record whose key had changed meanwhile (another page came into the frame) is undone; where
+ * somebody met that hold and waits, or left the frame to it to put back, the answer is LOST_WAKE: wake and requeue.
+ */
 
 import {
   BUSY, DEADLOCK, FULL, GONE, HOLDERS_MAX, IDLE, LOST, LOST_WAKE, OK, READS_MAX, RECORD_NEXT, RECORD_QUEUE, RECORD_SCOPE,

@@ -1,11 +1,13 @@
-// Where things are in the words memory, and the small pieces that steps are made of.
-//
-// Rules for every file in words/ (test/sync reads the compiled module and this source to hold them):
-// * An exported *step* holds no loop and, compiled, no call and no memory growth: a thread that is terminated is never
-//   stopped inside it (docs/decisions/0002-page-words.md). What it changes it changes with the owner's ledger, or not at all.
-// * A latch is taken and released inside one step. A step that finds it taken answers LOST.
-// * All loads and stores of shared words are atomic. Addresses and small values are u32, page words u64, answers i32.
-// * Every local has its type written: the explorer's transform reads this source and needs it.
+/**
+ * Where things are in the words memory, and the small pieces that steps are made of.
+ *
+ * Rules for every file in words/ (test/sync reads the compiled module and this source to hold them):
+ * * An exported *step* holds no loop and, compiled, no call and no memory growth: a thread that is terminated is never
+ *   stopped inside it (docs/decisions/0002-page-words.md). What it changes it changes with the owner's ledger, or not at all.
+ * * A latch is taken and released inside one step. A step that finds it taken answers LOST.
+ * * All loads and stores of shared words are atomic. Addresses and small values are u32, page words u64, answers i32.
+ * * Every local has its type written: the explorer's transform reads this source and needs it.
+ */
 
 import {
   HEADER_LISTS, HEADER_LISTS_LATCH, LINK_FRAME_MASK, LINK_LIST_SHIFT, LIST_DIRTY, LIST_UNSTABLE_0, LIST_UNSTABLE_1,

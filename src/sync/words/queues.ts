@@ -1,11 +1,13 @@
-// Reclaim queues (two FIFO lists) and the ghost table: steps that the policy in reclaim/ is made of.
-//
-// Invariant: a clean mapped frame is on SMALL or MAIN, or on none with OFF set in its word while somebody holds it; whoever
-// lets go last sees OFF and calls requeue().
-// The ghost table remembers what was evicted: direct-mapped by hash, a 16-bit fingerprint and a 16-bit clock each; it may
-// forget or (1 in 65,536) mistake, never more.
-//
-// S3-FIFO: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
+/**
+ * Reclaim queues (two FIFO lists) and the ghost table: steps that the policy in reclaim/ is made of.
+ *
+ * Invariant: a clean mapped frame is on SMALL or MAIN, or on none with OFF set in its word while somebody holds it; whoever
+ * lets go last sees OFF and calls requeue().
+ * The ghost table remembers what was evicted: direct-mapped by hash, a 16-bit fingerprint and a 16-bit clock each; it may
+ * forget or (1 in 65,536) mistake, never more.
+ *
+ * S3-FIFO: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
+ */
 
 import {
   BUSY, FREQUENCY_SHIFT, HEADER_GHOST_CLOCK, HEADER_LISTS, LINK_LIST_SHIFT, LIST_MAIN, LOST, NONE, OK, RECORD_MAPPING, STATE_MAPPED,

@@ -1,4 +1,6 @@
-// Reading of shared words by callers, one load each, and the few counters that need no more than one addition.
+/**
+ * Reading of shared words by callers, one load each, and the few counters that need no more than one addition.
+ */
 import {
   HEADER_CREDITS, LOST, BUSY, MAPPING_SIZE, OK, RECORD_DIRTIED, RECORD_INDEX, RECORD_MAPPING, RECORD_SCOPE, RECORD_VERSION,
   THREAD_CREDITS,

@@ -1,10 +1,12 @@
-// Frames and the page table: which frame holds (mapping, index). One hash of chains; a bucket's head is 64 bits: below,
-// the first frame + 1; above, a latch (bit 32) and a sequence (bits 33-63) that every change of the chain advances, so that
-// a look-up that found nothing can prove it, and an insert or unlink fails where the chain is not as it was seen.
-//
-// Invariants: a mapped frame is in the chain of its key's bucket, once, and in no other. A reserved frame is in none and
-// on no list; its owner's slot stands in the holders' field. A free frame is on the free list and its word is 0.
-// A mapped frame that is not exclusively locked is uptodate.
+/**
+ * Frames and the page table: which frame holds (mapping, index). One hash of chains; a bucket's head is 64 bits: below,
+ * the first frame + 1; above, a latch (bit 32) and a sequence (bits 33-63) that every change of the chain advances, so that
+ * a look-up that found nothing can prove it, and an insert or unlink fails where the chain is not as it was seen.
+ *
+ * Invariants: a mapped frame is in the chain of its key's bucket, once, and in no other. A reserved frame is in none and
+ * on no list; its owner's slot stands in the holders' field. A free frame is on the free list and its word is 0.
+ * A mapped frame that is not exclusively locked is uptodate.
+ */
 
 import {
   BUSY, GONE, HEADER_DIRTY, HEADER_LISTS, HEADER_UNSTABLE, HOLDERS_SHIFT, LIST_FREE, LIST_NONE, LOST, MAPPING_DIRTY,

@@ -1,12 +1,14 @@
-// Waiters: nodes of a bounded table, queued on a record's queue word (latch, head, tail), first come first served.
-//
-// Invariants: a node that is WAITING is on the queue of its record, once; all others are on none. WAITERS is set in the
-// record's word while its queue holds a node (it may be set for an instant longer; never missing). A hold that was granted
-// belongs to the node, and is in the word, until its thread accepts it: then it is in that thread's ledger.
-//
-// R22 (lost wake-up): enqueue tests the word again under the queue's latch and sets WAITERS in the very swap that proves
-// that the wait is due; a release sees WAITERS in the word that it swaps. R23 (abort against grant): both need the latch,
-// and who comes second finds the node's state changed.
+/**
+ * Waiters: nodes of a bounded table, queued on a record's queue word (latch, head, tail), first come first served.
+ *
+ * Invariants: a node that is WAITING is on the queue of its record, once; all others are on none. WAITERS is set in the
+ * record's word while its queue holds a node (it may be set for an instant longer; never missing). A hold that was granted
+ * belongs to the node, and is in the word, until its thread accepts it: then it is in that thread's ledger.
+ *
+ * R22 (lost wake-up): enqueue tests the word again under the queue's latch and sets WAITERS in the very swap that proves
+ * that the wait is due; a release sees WAITERS in the word that it swaps. R23 (abort against grant): both need the latch,
+ * and who comes second finds the node's state changed.
+ */
 
 import {
   BUSY, DEADLOCK, FULL, GONE, HEADER_NODES_FREE, HEADER_NODES_USED, HOLDERS_MAX, LOST, MODE_EXCLUSIVE, MODE_NOTIFY, MODE_SHARED, MODE_UPGRADE,
