@@ -21,7 +21,7 @@ export function checkFlag(value: unknown, name: string): void {
 /** @throws PinfoldError EINVAL */
 export function checkSignal(value: unknown): void {
   if (value === undefined) return;
-  const signal = value as Partial<AbortSignal> | null;
+  const signal = value;
   if (typeof signal?.aborted !== "boolean" || typeof signal.addEventListener !== "function") {
     throw invalid("signal", "an AbortSignal", value);
   }
@@ -37,7 +37,8 @@ export function checkPinned(value: unknown): void {
 /** @throws PinfoldError EINVAL */
 export function checkEncoding(value: unknown): BufferEncoding | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== "string" || !Buffer.isEncoding(value)) throw new PinfoldError("EINVAL", `unknown encoding ${String(value)}`);
+  if (typeof value !== "string" || !Buffer.isEncoding(value))
+    throw new PinfoldError("EINVAL", `unknown encoding ${String(value)}`);
   return value;
 }
 

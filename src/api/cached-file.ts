@@ -24,7 +24,14 @@ import { truncate } from "../mapping/truncate.js";
 import { checkFlag, checkObject, checkPinned, checkSignal } from "./arguments.js";
 import { FileBytes } from "./file-bytes.js";
 import { PinScope } from "./scope.js";
-import { type FileReadStream, type FileWriteStream, type StreamOptions, readStream, sendTo, writeStream } from "./streams.js";
+import {
+  type FileReadStream,
+  type FileWriteStream,
+  type StreamOptions,
+  readStream,
+  sendTo,
+  writeStream,
+} from "./streams.js";
 import { UserPages } from "./user-pages.js";
 
 export interface GetOptions {
@@ -117,7 +124,8 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
 
   #request(position: number, length: number, options: GetOptions): PinRequest {
     this.check();
-    if (options === noOptions) return { position, length, write: false, longterm: false, signal: undefined, scope: undefined };
+    if (options === noOptions)
+      return { position, length, write: false, longterm: false, signal: undefined, scope: undefined };
     checkObject(options, "options");
     const { write, longterm, signal } = options;
     checkFlag(write, "write");
@@ -148,7 +156,11 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
    * As getUserPages, now, or `undefined` if it would have to wait. A miss starts the read.
    * @throws PinfoldError as getUserPages
    */
-  tryGetUserPages(position: number, length: number, options: Omit<GetOptions, "signal"> = noOptions): UserPages | undefined {
+  tryGetUserPages(
+    position: number,
+    length: number,
+    options: Omit<GetOptions, "signal"> = noOptions,
+  ): UserPages | undefined {
     const pin = tryPinRange(this.#core, this.#space, this.#request(position, length, options));
     if (pin) return this.#handle(pin);
     prefetch(this.#core, this.#space, position, length);
@@ -205,7 +217,10 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
     checkSignal(options.signal);
     const request = { ...options, scope: PinScope.unwrap(options.scope, this.#core), data };
     if (this.#space.readOnly) return;
-    const failure: unknown = await sync(this.#core, this.#space, request).then(() => undefined, (error: unknown) => error);
+    const failure: unknown = await sync(this.#core, this.#space, request).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     if (this.#space.losses !== this.#toldLosses) {
       this.#toldLosses = this.#space.losses;
       if (this.#space.dataLost) throw this.#space.dataLost;
@@ -237,7 +252,11 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
    * Bytes of the range read as zeros; whole blocks are given back. The size stays.
    * @throws PinfoldError EINVAL, EFBIG, EBADF, EBUSY for counted pins in the range, EROFS, EDEADLK, EIO; the signal's reason
    */
-  async punchHole(position: number, length: number, options: { signal?: AbortSignal; scope?: PinScope } = {}): Promise<void> {
+  async punchHole(
+    position: number,
+    length: number,
+    options: { signal?: AbortSignal; scope?: PinScope } = {},
+  ): Promise<void> {
     this.check();
     checkRange(position, length, this.#space.pageSize);
     checkObject(options, "options");
@@ -282,7 +301,8 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
   async stat(options: { bigint?: false } = {}): Promise<Stats> {
     this.check();
     checkObject(options, "options");
-    if (options.bigint !== undefined && (options.bigint as unknown) !== false) throw new PinfoldError("ENOTSUP", "stat has no bigint form");
+    if (options.bigint !== undefined && (options.bigint as unknown) !== false)
+      throw new PinfoldError("ENOTSUP", "stat has no bigint form");
     if (!this.#space.store.stat) throw new PinfoldError("ENOTSUP", `${this.name} has no stat`);
     const stats = await this.#space.store.stat();
     stats.size = this.#space.size;
@@ -307,7 +327,12 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
    * (PassThrough). An abort destroys the target, as pipeline does: the pages cannot be let go while it may still send them.
    * @throws PinfoldError as getUserPages; what the target says; the signal's reason
    */
-  async sendTo(target: NodeJS.WritableStream, position: number, length: number, options: { signal?: AbortSignal } = {}): Promise<void> {
+  async sendTo(
+    target: NodeJS.WritableStream,
+    position: number,
+    length: number,
+    options: { signal?: AbortSignal } = {},
+  ): Promise<void> {
     this.check();
     checkObject(options, "options");
     checkSignal(options.signal);
@@ -321,7 +346,7 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
   async close(options: { discard?: boolean } = {}): Promise<void> {
     checkObject(options, "options");
     checkFlag(options.discard, "discard");
-    if (this.closed) return await this.#closing;
+    if (this.closed) return this.#closing;
     this.closed = true;
     this.#closing = this.#context.close(options.discard === true);
     try {

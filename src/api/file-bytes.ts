@@ -16,7 +16,14 @@ import { read, tryRead, tryWrite, write } from "../mapping/copy.js";
 import type { Core } from "../mapping/core.js";
 import { writeThrough } from "../mapping/sync.js";
 import { checkBuffers, checkBytes, checkEncoding, checkObject, checkSignal } from "./arguments.js";
-import { type ReadOptions, type WriteOptions, bytesOf, filePosition, readTransfer, writeTransfer } from "./transfer-arguments.js";
+import {
+  type ReadOptions,
+  type WriteOptions,
+  bytesOf,
+  filePosition,
+  readTransfer,
+  writeTransfer,
+} from "./transfer-arguments.js";
 
 export interface WholeFileOptions {
   encoding?: BufferEncoding | null;
@@ -24,7 +31,11 @@ export interface WholeFileOptions {
 }
 
 /** What writeFile takes: all of it is written, piece by piece. */
-export type FileData = string | NodeJS.ArrayBufferView | Iterable<string | NodeJS.ArrayBufferView> | AsyncIterable<string | NodeJS.ArrayBufferView>;
+export type FileData =
+  | string
+  | NodeJS.ArrayBufferView
+  | Iterable<string | NodeJS.ArrayBufferView>
+  | AsyncIterable<string | NodeJS.ArrayBufferView>;
 
 export class FileBytes {
   readonly #core: Core;
@@ -47,8 +58,8 @@ export class FileBytes {
 
   /** Runs `work` where it is to begin; it answers how many bytes it went on. */
   async #at(position: number | undefined, work: (at: number) => Promise<number>): Promise<number> {
-    if (position !== undefined) return await work(position);
-    return await this.#inTurn(() => this.#next(work));
+    if (position !== undefined) return work(position);
+    return this.#inTurn(() => this.#next(work));
   }
 
   async #next(work: (at: number) => Promise<number>): Promise<number> {
@@ -61,7 +72,7 @@ export class FileBytes {
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
-    return await result;
+    return result;
   }
 
   /**
@@ -120,7 +131,10 @@ export class FileBytes {
     length?: number | null,
     position?: number | bigint | null,
   ): Promise<{ bytesWritten: number; buffer: T }>;
-  write<T extends NodeJS.ArrayBufferView>(buffer: T, options?: WriteOptions): Promise<{ bytesWritten: number; buffer: T }>;
+  write<T extends NodeJS.ArrayBufferView>(
+    buffer: T,
+    options?: WriteOptions,
+  ): Promise<{ bytesWritten: number; buffer: T }>;
   write(
     data: string,
     position?: number | bigint | null,
@@ -189,7 +203,12 @@ export class FileBytes {
   }
 
   /** As fs.readSync with a buffer. Bytes read. @throws PinfoldError as read; EDEADLK where it would wait for this thread's event loop; ENOTSUP */
-  readSync(buffer: NodeJS.ArrayBufferView, offset?: number | null | ReadOptions, length?: number | null, position?: number | bigint | null): number {
+  readSync(
+    buffer: NodeJS.ArrayBufferView,
+    offset?: number | null | ReadOptions,
+    length?: number | null,
+    position?: number | bigint | null,
+  ): number {
     this.check();
     if (!ArrayBuffer.isView(buffer)) throw new PinfoldError("EINVAL", "readSync takes a buffer");
     const transfer = readTransfer(buffer, offset, length, position);
@@ -202,7 +221,12 @@ export class FileBytes {
    * As fs.writeSync with a buffer or a string; past the end it extends the file. Bytes written.
    * @throws PinfoldError as write; EDEADLK where it would wait for this thread's event loop; ENOTSUP
    */
-  writeSync(buffer: NodeJS.ArrayBufferView, offset?: number | null | WriteOptions, length?: number | null, position?: number | bigint | null): number;
+  writeSync(
+    buffer: NodeJS.ArrayBufferView,
+    offset?: number | null | WriteOptions,
+    length?: number | null,
+    position?: number | bigint | null,
+  ): number;
   writeSync(data: string, position?: number | null, encoding?: BufferEncoding | null): number;
   writeSync(
     data: NodeJS.ArrayBufferView | string,
@@ -230,9 +254,10 @@ export class FileBytes {
     let buffer = Buffer.alloc(0);
     const bytesRead = await this.#at(undefined, async (at) => {
       const length = Math.max(0, this.#space.size - at);
-      if (length > constants.MAX_LENGTH) throw new PinfoldError("EFBIG", `${length} bytes do not fit a buffer; read them in parts`);
+      if (length > constants.MAX_LENGTH)
+        throw new PinfoldError("EFBIG", `${length} bytes do not fit a buffer; read them in parts`);
       buffer = Buffer.alloc(length);
-      return await read(this.#core, this.#space, buffer, at, signal);
+      return read(this.#core, this.#space, buffer, at, signal);
     });
     const bytes = buffer.subarray(0, bytesRead);
     return encoding ? bytes.toString(encoding) : bytes;
@@ -260,11 +285,15 @@ export class FileBytes {
     });
   }
 
-  async #writePieces(pieces: Iterable<unknown> | AsyncIterable<unknown>, { encoding, signal }: WholeFileOptions): Promise<void> {
+  async #writePieces(
+    pieces: Iterable<unknown> | AsyncIterable<unknown>,
+    { encoding, signal }: WholeFileOptions,
+  ): Promise<void> {
     for await (const piece of pieces) {
       signal?.throwIfAborted();
       const bytes = typeof piece === "string" ? Buffer.from(piece, encoding ?? "utf8") : piece;
-      if (!ArrayBuffer.isView(bytes)) throw new PinfoldError("EINVAL", "data must be strings, Buffers, TypedArrays or DataViews");
+      if (!ArrayBuffer.isView(bytes))
+        throw new PinfoldError("EINVAL", "data must be strings, Buffers, TypedArrays or DataViews");
       await this.#next((at) => this.#writeAll(bytesOf(bytes as NodeJS.ArrayBufferView), at, signal));
     }
   }
@@ -282,6 +311,7 @@ function wholeFileOptions(options: WholeFileOptions | BufferEncoding | null | un
 /** @throws PinfoldError EINVAL */
 function piecesOf(data: FileData): Iterable<unknown> | AsyncIterable<unknown> {
   if (typeof data === "string" || ArrayBuffer.isView(data)) return [data];
-  if (typeof data === "object" && data !== null && (Symbol.iterator in data || Symbol.asyncIterator in data)) return data;
+  if (typeof data === "object" && data !== null && (Symbol.iterator in data || Symbol.asyncIterator in data))
+    return data;
   throw new PinfoldError("EINVAL", "data must be a string, a Buffer, TypedArray, DataView, or several of them");
 }

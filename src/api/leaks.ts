@@ -45,9 +45,12 @@ export class LeakWatch {
     const { position, length, write, site } = pin;
     channels.leaked.publish({ file: pin.space.store.name, position, length, write, site });
     const where = site ? ` taken at ${site}` : "";
-    process.emitWarning(`a pin of ${pin.space.store.name} [${position}, ${position + length})${where} was dropped without put`, {
-      code: "PINFOLD_LEAKED_PAGES",
-    });
+    process.emitWarning(
+      `a pin of ${pin.space.store.name} [${position}, ${position + length})${where} was dropped without put`,
+      {
+        code: "PINFOLD_LEAKED_PAGES",
+      },
+    );
   }
 
   stop(): void {

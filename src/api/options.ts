@@ -50,10 +50,12 @@ export type ParsedOptions = CoreOptions & { readonly debug: boolean };
 export function checkMemory({ memoryBytes, preTouch }: ParsedOptions): void {
   // 0 or undefined: no limit is set for the process; without one the number may be beyond all memory.
   const most = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
-  if (memoryBytes > most) throw new PinfoldError("ENOMEM", `memory (${memoryBytes} bytes) is more than this system has (${most})`);
+  if (memoryBytes > most)
+    throw new PinfoldError("ENOMEM", `memory (${memoryBytes} bytes) is more than this system has (${most})`);
   // Elsewhere what is free says little about what can be had.
   const free = process.platform === "linux" ? freemem() : Number.POSITIVE_INFINITY;
-  if (preTouch && memoryBytes > free) throw new PinfoldError("ENOMEM", `memory (${memoryBytes} bytes) is more than is available (${free})`);
+  if (preTouch && memoryBytes > free)
+    throw new PinfoldError("ENOMEM", `memory (${memoryBytes} bytes) is more than is available (${free})`);
 }
 
 /** @throws PinfoldError EINVAL */
@@ -64,12 +66,18 @@ export function parseOptions(options: PageCacheOptions): ParsedOptions {
   checkFlag(options.debug, "debug");
   const pageSize = options.pageSize ?? limits.pageSizeDefault;
   if (!isPowerOfTwo(pageSize) || pageSize < limits.pageSizeMin || pageSize > limits.pageSizeMax) {
-    throw new PinfoldError("EINVAL", `pageSize must be a power of two from ${limits.pageSizeMin} to ${limits.pageSizeMax}, not ${String(pageSize)}`);
+    throw new PinfoldError(
+      "EINVAL",
+      `pageSize must be a power of two from ${limits.pageSizeMin} to ${limits.pageSizeMax}, not ${String(pageSize)}`,
+    );
   }
   const memoryBytes = parseBytes(options.memory ?? limits.memoryDefault, "memory");
   const frames = Math.floor(memoryBytes / pageSize);
   if (frames < limits.framesMin || frames > limits.framesMax) {
-    throw new PinfoldError("EINVAL", `memory must be ${limits.framesMin} to ${limits.framesMax} pages of ${pageSize} bytes, not ${frames}`);
+    throw new PinfoldError(
+      "EINVAL",
+      `memory must be ${limits.framesMin} to ${limits.framesMax} pages of ${pageSize} bytes, not ${frames}`,
+    );
   }
   const share = (value: number | string | undefined, part: number, name: string) =>
     checkOption(parseBytes(value ?? Math.floor(memoryBytes * part), name), name, pageSize, memoryBytes);
@@ -80,7 +88,12 @@ export function parseOptions(options: PageCacheOptions): ParsedOptions {
     dirtyBytesMax: share(options.dirtyBytesMax, limits.dirtyShare, "dirtyBytesMax"),
     dirtyBackgroundBytes: share(options.dirtyBackgroundBytes, limits.dirtyBackgroundShare, "dirtyBackgroundBytes"),
     dirtyExpireMs: checkOption(options.dirtyExpireMs ?? limits.dirtyExpireMs, "dirtyExpireMs", 1, 86_400_000),
-    writebackIntervalMs: checkOption(options.writebackIntervalMs ?? limits.writebackIntervalMs, "writebackIntervalMs", 1, 86_400_000),
+    writebackIntervalMs: checkOption(
+      options.writebackIntervalMs ?? limits.writebackIntervalMs,
+      "writebackIntervalMs",
+      1,
+      86_400_000,
+    ),
     pinnedBytesMax: share(options.pinnedBytesMax, limits.pinnedShare, "pinnedBytesMax"),
     frameWaitMs: checkOption(options.frameWaitMs ?? limits.frameWaitMs, "frameWaitMs", 1, 86_400_000),
     leakedPagesMax: checkOption(options.leakedPagesMax ?? limits.leakedPagesMax, "leakedPagesMax", 1, limits.framesMax),
@@ -94,13 +107,20 @@ export function parseOptions(options: PageCacheOptions): ParsedOptions {
 }
 
 function oneOf<T extends string>(value: T, allowed: readonly T[], name: string): T {
-  if (!allowed.includes(value)) throw new PinfoldError("EINVAL", `${name} must be one of ${allowed.join(", ")}, not ${typeof value === "string" ? value : typeof value}`);
+  if (!allowed.includes(value))
+    throw new PinfoldError(
+      "EINVAL",
+      `${name} must be one of ${allowed.join(", ")}, not ${typeof value === "string" ? value : typeof value}`,
+    );
   return value;
 }
 
 /** Dirty, pinned and snapshot pages together leave room for the pages that everybody else needs. */
 function checkTogether(options: ParsedOptions): void {
-  const snapshots = Math.min(limits.snapshotFramesMax * options.pageSize, options.memoryBytes * limits.snapshotFramesShare);
+  const snapshots = Math.min(
+    limits.snapshotFramesMax * options.pageSize,
+    options.memoryBytes * limits.snapshotFramesShare,
+  );
   const held = options.dirtyBytesMax + options.pinnedBytesMax + snapshots;
   if (held > options.memoryBytes * limits.heldShareMax) {
     throw new PinfoldError(
@@ -109,6 +129,9 @@ function checkTogether(options: ParsedOptions): void {
     );
   }
   if (options.dirtyBackgroundBytes > options.dirtyBytesMax) {
-    throw new PinfoldError("EINVAL", "dirtyBackgroundBytes is above dirtyBytesMax: write-back would start after writers are delayed");
+    throw new PinfoldError(
+      "EINVAL",
+      "dirtyBackgroundBytes is above dirtyBytesMax: write-back would start after writers are delayed",
+    );
   }
 }

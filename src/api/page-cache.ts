@@ -98,7 +98,8 @@ export class PageCache implements AsyncDisposable {
     this.core = new Core(options, clock);
     this.#leaks = new LeakWatch(this.core);
     this.core.locks.onStuck = (wait) => this.#reportStuck(wait);
-    this.core.writer.onFailed = (space, { index, error }) => channels.writeError.publish({ file: space.store.name, index, error });
+    this.core.writer.onFailed = (space, { index, error }) =>
+      channels.writeError.publish({ file: space.store.name, index, error });
     this.core.writer.onHealed = (space, index) => channels.healed.publish({ file: space.store.name, index });
     if (!flushesAtExit) process.on("exit", flushAll);
     flushesAtExit = true;
@@ -141,13 +142,13 @@ export class PageCache implements AsyncDisposable {
   async open(target: string | Store, options: OpenOptions = {}): Promise<CachedFile> {
     this.#check();
     const wanted = parseOpen(target, options);
-    return await this.#inTurn(() => this.#open(target, wanted));
+    return this.#inTurn(() => this.#open(target, wanted));
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
-    return await result;
+    return result;
   }
 
   async #open(target: string | Store, options: ParsedOpen): Promise<CachedFile> {
@@ -162,7 +163,8 @@ export class PageCache implements AsyncDisposable {
     const store = typeof target === "string" ? await openPath(target, options) : target;
     try {
       const space = openSpace(this.core, store);
-      if (options.readOnly && !space.readOnly) throw new PinfoldError("EINVAL", `${store.name} was not opened read-only; open the store so`);
+      if (options.readOnly && !space.readOnly)
+        throw new PinfoldError("EINVAL", `${store.name} was not opened read-only; open the store so`);
       const entry: OpenStore = { space, options: JSON.stringify(options.identity), openers: 1 };
       this.#stores.set(store.key, entry);
       return this.#file(entry);
@@ -204,7 +206,10 @@ export class PageCache implements AsyncDisposable {
    * Pins several ranges, of several files, all or nothing, in one order for everybody: a B-tree split.
    * @throws PinfoldError as getUserPages
    */
-  async pin(ranges: readonly PinRange[], options: { signal?: AbortSignal; scope?: PinScope } = {}): Promise<PinnedRanges> {
+  async pin(
+    ranges: readonly PinRange[],
+    options: { signal?: AbortSignal; scope?: PinScope } = {},
+  ): Promise<PinnedRanges> {
     this.#check();
     if (!Array.isArray(ranges) || ranges.length === 0 || ranges.length > limits.pinRangesMax) {
       throw new PinfoldError("EINVAL", `ranges must be an array of 1 to ${limits.pinRangesMax}`);
@@ -217,7 +222,10 @@ export class PageCache implements AsyncDisposable {
       const { file, position, length, write } = range;
       return { space: CachedFile.spaceOf(file, this.core), position, length, write };
     });
-    const pins = await pinMany(this.core, requests, { signal: options.signal, scope: PinScope.unwrap(options.scope, this.core) });
+    const pins = await pinMany(this.core, requests, {
+      signal: options.signal,
+      scope: PinScope.unwrap(options.scope, this.core),
+    });
     return new PinnedRanges(
       pins.map((pin) => {
         const pages = new UserPages(this.core, pin, this.#options.debug);
@@ -249,7 +257,9 @@ export class PageCache implements AsyncDisposable {
     if (errors.length === 1) throw errors[0];
     if (errors.length > 1) {
       const first = toPinfoldError(errors[0], "sync");
-      throw new PinfoldError(first.code, `${errors.length} files are not durable: ${first.message}`, { cause: new AggregateError(errors) });
+      throw new PinfoldError(first.code, `${errors.length} files are not durable: ${first.message}`, {
+        cause: new AggregateError(errors),
+      });
     }
   }
 
@@ -286,7 +296,8 @@ export class PageCache implements AsyncDisposable {
     await this.#inTurn(async () => {
       if (this.#closed) return;
       const pins = [...this.core.pins];
-      if (pins.length > 0) throw new PinfoldError("EBUSY", `pages are pinned: ${describePins(pins, this.core.clock.nowMs())}`);
+      if (pins.length > 0)
+        throw new PinfoldError("EBUSY", `pages are pinned: ${describePins(pins, this.core.clock.nowMs())}`);
       for (const entry of [...this.#stores.values()]) await this.#closeStore(entry, options.discard === true);
       this.#closed = true;
       this.#flushTimer?.cancel();
@@ -329,7 +340,8 @@ function parseOpen(target: string | Store, options: OpenOptions): ParsedOpen {
   if (!isPath && (typeof target !== "object" || target === null || typeof target.readPages !== "function")) {
     throw new PinfoldError("EINVAL", "open takes a path or a Store");
   }
-  if (isPath && (target.length === 0 || target.includes("\0"))) throw new PinfoldError("EINVAL", "the path is empty or has a zero byte");
+  if (isPath && (target.length === 0 || target.includes("\0")))
+    throw new PinfoldError("EINVAL", "the path is empty or has a zero byte");
   const readOnly = options.readOnly ?? (!isPath && target.capabilities.readOnly);
   if (readOnly && (options.create || options.size !== undefined)) {
     throw new PinfoldError("EINVAL", "readOnly and create or size exclude each other");
@@ -344,7 +356,7 @@ function parseOpen(target: string | Store, options: OpenOptions): ParsedOpen {
 
 async function openPath(path: string, options: ParsedOpen): Promise<Store> {
   const { create, sizeBytes, identity } = options;
-  return await pathOpener().open(path, { create, ...identity, ...(sizeBytes === undefined ? {} : { sizeBytes }) });
+  return pathOpener().open(path, { create, ...identity, ...(sizeBytes === undefined ? {} : { sizeBytes }) });
 }
 
 function checkSame(known: OpenStore, options: ParsedOpen, name: string): void {

@@ -29,6 +29,7 @@ export function usePathOpener(chosen: PathOpener): void {
 }
 
 export function pathOpener(): PathOpener {
-  if (!opener) throw new PinfoldError("ENOTSUP", "nothing here opens paths: import from the package's entry, or pass a Store");
+  if (!opener)
+    throw new PinfoldError("ENOTSUP", "nothing here opens paths: import from the package's entry, or pass a Store");
   return opener;
 }

@@ -38,7 +38,8 @@ export function rawFile(file: CachedFile): RawFile {
  */
 export function tryPin(file: RawFile, index: number, write: boolean): number {
   const { core, space } = file;
-  if (typeof index !== "number" || index >>> 0 !== index) throw new PinfoldError("EINVAL", `index must be a whole number below 2^32, not ${String(index)}`);
+  if (typeof index !== "number" || index >>> 0 !== index)
+    throw new PinfoldError("EINVAL", `index must be a whole number below 2^32, not ${String(index)}`);
   if (space.closing) throw new PinfoldError("EBADF", `${space.store.name} was closed`);
   return write ? tryLockForWriting(core, space, index) : pinResident(core, space.id, index);
 }

@@ -145,7 +145,11 @@ class WriteStream extends Writable implements FileWriteStream {
 
 function endFile(file: StreamFile, close: boolean, error: Error | null, callback: (error: Error | null) => void): void {
   if (!close) callback(error);
-  else file.close().then(() => callback(error), (failed: Error) => callback(error ?? failed));
+  else
+    file.close().then(
+      () => callback(error),
+      (failed: Error) => callback(error ?? failed),
+    );
 }
 
 /** @throws PinfoldError EINVAL, EFBIG */
@@ -177,7 +181,10 @@ export async function sendTo(
     throw new PinfoldError("EINVAL", "target must be a writable stream");
   }
   if (position + length > file.size) {
-    throw new PinfoldError("ERR_PINFOLD_OUT_OF_RANGE", `the range ends at ${position + length}; the file has ${file.size} bytes`);
+    throw new PinfoldError(
+      "ERR_PINFOLD_OUT_OF_RANGE",
+      `the range ends at ${position + length}; the file has ${file.size} bytes`,
+    );
   }
   for (let done = 0; done < length; ) {
     signal?.throwIfAborted();
@@ -185,7 +192,11 @@ export async function sendTo(
     const count = Math.min(sendPages * file.pageSize - (at % file.pageSize), length - done);
     const pages = await file.getUserPages(at, count, { longterm: true, ...(signal ? { signal } : {}) });
     try {
-      for (const { bytes } of pages) await taken(target, bytes, signal);
+      await taken(
+        target,
+        Array.from(pages, ({ bytes }) => bytes),
+        signal,
+      );
     } finally {
       pages.put();
     }
@@ -193,17 +204,23 @@ export async function sendTo(
   }
 }
 
-/** Resolves when the target no longer needs the bytes, and rejects no sooner. */
-function taken(target: NodeJS.WritableStream, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => (target as Partial<Writable>).destroy?.(signal?.reason as Error);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    target.write(bytes, (error?: Error | null) => {
-      signal?.removeEventListener("abort", onAbort);
-      if (signal?.aborted) reject(signal.reason as Error);
-      else if (error) reject(error);
-      else resolve();
-    });
-    if (signal?.aborted) onAbort();
-  });
+/** Resolves when the target no longer needs any of the chunks, and rejects no sooner. */
+async function taken(
+  target: NodeJS.WritableStream,
+  chunks: readonly Uint8Array[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const onAbort = () => (target as Partial<Writable>).destroy?.(signal?.reason as Error);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const writes = chunks.map(
+    (bytes) =>
+      new Promise<void>((resolve, reject) =>
+        target.write(bytes, (error?: Error | null) => (error ? reject(error) : resolve())),
+      ),
+  );
+  if (signal?.aborted) onAbort();
+  const results = await Promise.allSettled(writes);
+  signal?.removeEventListener("abort", onAbort);
+  signal?.throwIfAborted();
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }

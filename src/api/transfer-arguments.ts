@@ -41,7 +41,8 @@ export function readTransfer<T extends NodeJS.ArrayBufferView>(
   position: number | bigint | null | undefined,
 ): Transfer<T> {
   if (ArrayBuffer.isView(first)) {
-    if (typeof second === "object" && second !== null) return part(first, second.offset, second.length, second.position);
+    if (typeof second === "object" && second !== null)
+      return part(first, second.offset, second.length, second.position);
     return part(first, second, length, position);
   }
   const options = first ?? {};
@@ -81,7 +82,10 @@ function part<T extends NodeJS.ArrayBufferView>(
   }
   const count = length ?? all.length - from;
   if (!Number.isSafeInteger(count) || count < 0 || count > all.length - from) {
-    throw new PinfoldError("EINVAL", `length must be a whole number from 0 to ${all.length - from}, not ${String(count)}`);
+    throw new PinfoldError(
+      "EINVAL",
+      `length must be a whole number from 0 to ${all.length - from}, not ${String(count)}`,
+    );
   }
   return { buffer, bytes: all.subarray(from, from + count), position: filePosition(position) };
 }

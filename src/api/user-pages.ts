@@ -132,7 +132,8 @@ export class UserPages implements Disposable {
 
   #checkUnchanging(): void {
     this.#check();
-    if (this.#changing) throw new PinfoldError("EBUSY", "an upgrade or flush of these pages is on its way: await it first");
+    if (this.#changing)
+      throw new PinfoldError("EBUSY", "an upgrade or flush of these pages is on its way: await it first");
   }
 
   #all(): UserPage[] {
@@ -180,7 +181,10 @@ export class UserPages implements Disposable {
 
   #copy(buffer: Uint8Array, offset: number, move: (page: Uint8Array, other: Uint8Array) => void): number {
     if (!Number.isSafeInteger(offset) || offset < 0 || offset > this.#pin.length) {
-      throw new PinfoldError("EINVAL", `offset must be a whole number from 0 to ${this.#pin.length}, not ${String(offset)}`);
+      throw new PinfoldError(
+        "EINVAL",
+        `offset must be a whole number from 0 to ${this.#pin.length}, not ${String(offset)}`,
+      );
     }
     let skip = offset;
     let done = 0;
@@ -242,7 +246,10 @@ export class UserPages implements Disposable {
     else if (this.#pin.live) this.put();
   }
 
-  async #change(options: { signal?: AbortSignal }, work: (signal: AbortSignal | undefined) => Promise<void>): Promise<void> {
+  async #change(
+    options: { signal?: AbortSignal },
+    work: (signal: AbortSignal | undefined) => Promise<void>,
+  ): Promise<void> {
     checkObject(options, "options");
     checkSignal(options.signal);
     this.#checkUnchanging();

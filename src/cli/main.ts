@@ -70,7 +70,8 @@ function describe(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const code = (error as { code?: unknown } | null)?.code ?? "ERR_PINFOLD_VERIFY";
   const named = error instanceof PinfoldError ? text : `${typeof code === "string" ? code : "EIO"}: ${text}`;
-  return named.replaceAll(/\s*\n\s*/g, " ");
+  // Node's own message begins with the code once more.
+  return named.replaceAll(/\s*\n\s*/g, " ").replace(/^(E[A-Z]+): \w+: \1: /, "$1: ");
 }
 
 async function main(): Promise<void> {

@@ -6,7 +6,7 @@
  *
  * See also: main.ts (the command line), status-line.ts, ../nbd/README.md.
  */
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { CachedFile } from "../api/cached-file.js";
 import { PinfoldError } from "../base/errors.js";
@@ -83,9 +83,7 @@ async function openAll(cache: PageCache, targets: readonly string[], options: Se
   const files: CachedFile[] = [];
   for (const target of targets) {
     const { readOnly, direct, size } = options;
-    if (size === undefined && target !== "" && !existsSync(target)) {
-      throw new PinfoldError("ENOENT", `${target} does not exist${readOnly ? "" : ": pass --size to make it"}`);
-    }
+    checkSize(target, options);
     const file = await cache.open(target, { readOnly, direct, ...(size === undefined ? {} : { create: true, size }) });
     if (file.size === 0) {
       throw new PinfoldError("EINVAL", `${target} is empty${readOnly ? "" : ": pass --size to give it a size"}`);
@@ -93,6 +91,18 @@ async function openAll(cache: PageCache, targets: readonly string[], options: Se
     files.push(file);
   }
   return files;
+}
+
+/** What the command line can say better than the store: a file that is not there, or that has another size. */
+function checkSize(target: string, { size, readOnly }: ServeOptions): void {
+  if (target === "") throw new PinfoldError("EINVAL", "a target needs a name");
+  const found = statSync(target, { throwIfNoEntry: false });
+  if (size === undefined && found === undefined) {
+    throw new PinfoldError("ENOENT", `${target} does not exist${readOnly ? "" : ": pass --size to make it"}`);
+  }
+  if (size !== undefined && found?.isFile() && found.size > 0 && found.size !== size) {
+    throw new PinfoldError("EINVAL", `${target} has ${found.size} bytes, not ${size}: leave --size out to serve it as it is`);
+  }
 }
 
 function announce(cache: PageCache, server: NbdServer, files: readonly CachedFile[], names: readonly string[]): void {

@@ -16,7 +16,7 @@ export class PinRecord {
   readonly length: number;
   readonly firstIndex: number;
   /** One frame a page, ascending. */
-  readonly frames: number[] = [];
+  readonly frames: number[];
   write: boolean;
   counted = false;
   readonly scope: Scope | undefined;
@@ -31,7 +31,17 @@ export class PinRecord {
   next: PinRecord | undefined = undefined;
   live = false;
 
-  constructor(space: AddressSpace, position: number, length: number, firstIndex: number, write: boolean, scope: Scope | undefined, credits: number) {
+  constructor(
+    space: AddressSpace,
+    position: number,
+    length: number,
+    firstIndex: number,
+    frames: number[],
+    write: boolean,
+    scope: Scope | undefined,
+    credits: number,
+  ) {
+    this.frames = frames;
     this.space = space;
     this.position = position;
     this.length = length;

@@ -109,7 +109,7 @@ export async function takeAbortably(work: () => Promise<void>, signal: AbortSign
 }
 
 export function newPin(space: AddressSpace, request: PinRequest, first: number, credits: number): NewPin {
-  return new PinRecord(space, request.position, request.length, first, request.write === true, request.scope, credits);
+  return new PinRecord(space, request.position, request.length, first, [], request.write === true, request.scope, credits);
 }
 
 async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSignal | undefined): Promise<void> {

@@ -125,7 +125,9 @@ function empty(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): 
       staying.push(page);
     }
   }
-  space.store.invalidatePages(hole.from, hole.to);
+  // A last page that left takes the grant of its last block along, of which the file has only a part.
+  const isLastGone = hole.to === space.size && hole.from <= hole.last * space.pageSize;
+  space.store.invalidatePages(hole.from, isLastGone ? (hole.last + 1) * space.pageSize : hole.to);
   owned.splice(0, owned.length, ...staying);
 }
 

@@ -9,15 +9,30 @@ import { failsWith, openDisk, openMemory, pageSize, pattern, stateOf } from "./f
 /** Types would keep most of these out; callers in JavaScript have none. */
 type Loose = Record<string, (...args: unknown[]) => unknown>;
 
-const notWhole: readonly unknown[] = [-1, -4096, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "0", null, {}, 5n, true, []];
+const notWhole: readonly unknown[] = [
+  -1,
+  -4096,
+  0.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  2 ** 53,
+  "0",
+  null,
+  {},
+  5n,
+  true,
+  [],
+];
 const tooFar = [2 ** 44 + 1, 2 ** 52];
 const size = 3 * pageSize + 100;
 
 /** Calls with a position and a length. */
 const ranged: Record<string, (file: CachedFile, cache: PageCache, position: unknown, length: unknown) => unknown> = {
   getUserPages: (file, _, ...range) => (file as unknown as Loose)["getUserPages"]?.(...range),
-  "getUserPages for writing": (file, _, ...range) => (file as unknown as Loose)["getUserPages"]?.(...range, { write: true }),
-  "getUserPages long-term": (file, _, ...range) => (file as unknown as Loose)["getUserPages"]?.(...range, { longterm: true }),
+  "getUserPages for writing": (file, _, ...range) =>
+    (file as unknown as Loose)["getUserPages"]?.(...range, { write: true }),
+  "getUserPages long-term": (file, _, ...range) =>
+    (file as unknown as Loose)["getUserPages"]?.(...range, { longterm: true }),
   tryGetUserPages: (file, _, ...range) => (file as unknown as Loose)["tryGetUserPages"]?.(...range),
   getUserPagesSync: (file, _, ...range) => (file as unknown as Loose)["getUserPagesSync"]?.(...range),
   "cache.pin": (file, cache, position, length) => cache.pin([{ file, position, length } as never]),
@@ -69,7 +84,8 @@ test("sync and datasync refuse ranges that are none, and wrong options", async (
 test("truncate refuses lengths that are none, and wrong options", async (t) => {
   const { cache, file } = await openDisk(t, pattern(size));
   const before = await stateOf(cache, file);
-  for (const value of notWhole.filter((one) => one !== null)) await failsWith("EINVAL", () => file.truncate(value as number), String(value));
+  for (const value of notWhole.filter((one) => one !== null))
+    await failsWith("EINVAL", () => file.truncate(value as number), String(value));
   for (const value of tooFar) await failsWith("EFBIG", () => file.truncate(value));
   await failsWith("EINVAL", () => file.truncate(10, { pinned: "never" as never }));
   await failsWith("EINVAL", () => file.truncate(10, null as never));
@@ -85,7 +101,8 @@ test("reads and writes refuse positions, offsets and lengths that are none", asy
   const wrongPositions = [-2, 0.5, Number.NaN, Number.NEGATIVE_INFINITY, 2 ** 53, -5n, 2n ** 60n, "5", {}, true];
   const wrongParts = [-1, 0.5, Number.NaN, 17, 2 ** 53, "1", true];
   for (const call of ["read", "write", "readSync", "writeSync"]) {
-    for (const value of wrongPositions) await failsWith("EINVAL", () => loose[call]?.(buffer, 0, 16, value), `${call} at ${String(value)}`);
+    for (const value of wrongPositions)
+      await failsWith("EINVAL", () => loose[call]?.(buffer, 0, 16, value), `${call} at ${String(value)}`);
     for (const value of wrongParts) {
       await failsWith("EINVAL", () => loose[call]?.(buffer, value, 0, 0), `${call} from offset ${String(value)}`);
       await failsWith("EINVAL", () => loose[call]?.(buffer, 0, value, 0), `${call} of ${String(value)}`);
@@ -95,15 +112,18 @@ test("reads and writes refuse positions, offsets and lengths that are none", asy
     }
   }
   for (const call of ["readv", "writev"]) {
-    for (const value of wrongPositions) await failsWith("EINVAL", () => loose[call]?.([buffer], value), `${call} at ${String(value)}`);
-    for (const value of [undefined, null, buffer, "abc", [buffer, 5]]) await failsWith("EINVAL", () => loose[call]?.(value, 0));
+    for (const value of wrongPositions)
+      await failsWith("EINVAL", () => loose[call]?.([buffer], value), `${call} at ${String(value)}`);
+    for (const value of [undefined, null, buffer, "abc", [buffer, 5]])
+      await failsWith("EINVAL", () => loose[call]?.(value, 0));
   }
   await failsWith("EINVAL", () => loose["write"]?.("text", 0, "utf-9"));
   await failsWith("EINVAL", () => loose["writeSync"]?.("text", 0, "utf-9"));
   await failsWith("EFBIG", () => file.write(buffer, 0, 16, 2 ** 50));
   await failsWith("EFBIG", () => file.writeSync(buffer, 0, 16, 2 ** 50));
   for (const call of ["tryRead", "tryWrite"]) {
-    for (const value of [undefined, "abc", new Uint16Array(4), 5]) await failsWith("EINVAL", () => loose[call]?.(value, 0), call);
+    for (const value of [undefined, "abc", new Uint16Array(4), 5])
+      await failsWith("EINVAL", () => loose[call]?.(value, 0), call);
   }
   assert.deepEqual(await stateOf(cache, file), before);
 });
@@ -114,12 +134,14 @@ test("calls for whole files and streams refuse what they cannot take", async (t)
   await failsWith("EINVAL", () => file.readFile("utf-9" as never));
   await failsWith("EINVAL", () => file.readFile({ encoding: "utf-9" } as never));
   await failsWith("EINVAL", () => file.readFile(5 as never));
-  for (const value of [undefined, null, 5, {}, Symbol("a")]) await failsWith("EINVAL", () => file.writeFile(value as never), String(value));
+  for (const value of [undefined, null, 5, {}, Symbol("a")])
+    await failsWith("EINVAL", () => file.writeFile(value as never), String(value));
   await failsWith("EINVAL", () => file.writeFile("a", "utf-9" as never));
   await failsWith("EINVAL", () => file.appendFile({} as never));
   await failsWith("EINVAL", () => file.writeFile([1, 2] as never));
   for (const call of ["createReadStream", "createWriteStream"] as const) {
-    for (const start of notWhole) await failsWith("EINVAL", () => file[call]({ start: start as number }), `${call} from ${String(start)}`);
+    for (const start of notWhole)
+      await failsWith("EINVAL", () => file[call]({ start: start as number }), `${call} from ${String(start)}`);
     await failsWith("EFBIG", () => file[call]({ start: 2 ** 50 }));
     await failsWith("EINVAL", () => file[call]({ start: 5, end: 3 }));
     await failsWith("EINVAL", () => file[call]({ highWaterMark: -1 }));
@@ -160,11 +182,19 @@ test("options of pins that are none are refused", async (t) => {
       await failsWith(code, () => file[call](0, 10, options as never), `${call} with ${JSON.stringify(options)}`);
     }
     if (options !== null && typeof options === "object" && !("write" in options) && !("longterm" in options)) {
-      await failsWith(code, () => cache.pin([{ file, position: 0, length: 10 }], options as never));
+      await failsWith(code, () => cache.pin([{ file, position: 0, length: 10 }], options));
     }
   }
   await failsWith("EINVAL", () => file.getUserPages(0, 0), "a pin without bytes");
-  for (const ranges of [undefined, null, [], {}, [null], [{ position: 0, length: 1 }], [{ file: {}, position: 0, length: 1 }]]) {
+  for (const ranges of [
+    undefined,
+    null,
+    [],
+    {},
+    [null],
+    [{ position: 0, length: 1 }],
+    [{ file: {}, position: 0, length: 1 }],
+  ]) {
     await failsWith("EINVAL", () => cache.pin(ranges as never), JSON.stringify(ranges));
   }
   const stranger = [{ file: other.file, position: 0, length: 10 }];
@@ -177,14 +207,24 @@ test("options of pins that are none are refused", async (t) => {
 test("pins past the end are refused, however they are asked for", async (t) => {
   const { cache, file } = await openDisk(t, pattern(size));
   const before = await stateOf(cache, file);
-  for (const [position, length] of [[size, 1], [0, size + 1], [size - 1, 2], [2 ** 40, 5]] as const) {
+  for (const [position, length] of [
+    [size, 1],
+    [0, size + 1],
+    [size - 1, 2],
+    [2 ** 40, 5],
+  ] as const) {
     for (const write of [false, true]) {
       const code = "ERR_PINFOLD_OUT_OF_RANGE";
       await failsWith(code, () => file.getUserPages(position, length, { write }));
       await failsWith(code, () => file.getUserPages(position, length, { write, longterm: true }));
       await failsWith(code, () => file.tryGetUserPages(position, length, { write }));
       await failsWith(code, () => file.getUserPagesSync(position, length, { write }));
-      await failsWith(code, () => cache.pin([{ file, position: 0, length: 10, write: true }, { file, position, length, write }]));
+      await failsWith(code, () =>
+        cache.pin([
+          { file, position: 0, length: 10, write: true },
+          { file, position, length, write },
+        ]),
+      );
     }
   }
   assert.equal(file.tryRead(new Uint8Array(2), size - 1), false);
@@ -196,13 +236,19 @@ test("a pin of more pages than the cache has is refused at once", async (t) => {
   const { cache, file } = await openMemory(t, 400);
   await failsWith("EINVAL", () => file.getUserPages(0, 300 * pageSize));
   await failsWith("EINVAL", () => file.getUserPagesSync(0, 300 * pageSize));
-  await failsWith("EINVAL", () => cache.pin([{ file, position: 0, length: 200 * pageSize }, { file, position: 200 * pageSize, length: 100 * pageSize }]));
+  await failsWith("EINVAL", () =>
+    cache.pin([
+      { file, position: 0, length: 200 * pageSize },
+      { file, position: 200 * pageSize, length: 100 * pageSize },
+    ]),
+  );
   cache.verify({ quiesce: true });
 });
 
 test("putUserPages and putPage refuse what is no pin", async (t) => {
   const { cache, file } = await openMemory(t, 4);
-  for (const value of [undefined, null, 5, {}, [null], [{}]]) await failsWith("EINVAL", () => putUserPages(value as never));
+  for (const value of [undefined, null, 5, {}, [null], [{}]])
+    await failsWith("EINVAL", () => putUserPages(value as never));
   for (const value of [undefined, null, {}]) await failsWith("EINVAL", () => putPage(value as never));
   const pages = await file.getUserPages(0, 10);
   await failsWith("EINVAL", () => putUserPages([{} as never, pages]));
@@ -218,7 +264,8 @@ test("raw pins refuse indexes that are none, and files that were closed", async 
   const { cache, file } = await openMemory(t, 4);
   const handle = raw.rawFile(file);
   for (const index of [-1, 0.5, Number.NaN, 2 ** 32, "0", null, undefined, 1n]) {
-    for (const write of [false, true]) await failsWith("EINVAL", () => raw.tryPin(handle, index as number, write), String(index));
+    for (const write of [false, true])
+      await failsWith("EINVAL", () => raw.tryPin(handle, index as number, write), String(index));
   }
   await failsWith("ERR_PINFOLD_OUT_OF_RANGE", () => raw.tryPin(handle, 4, true));
   assert.equal(raw.tryPin(handle, 4, false), -1);

@@ -22,7 +22,10 @@ test("bytes that are kept after the put have length 0, and their view throws", a
 });
 
 test("without debug the bytes are shared memory, with it they are not", async (t) => {
-  for (const [options, shared] of [[debug, false], [{}, true]] as const) {
+  for (const [options, shared] of [
+    [debug, false],
+    [{}, true],
+  ] as const) {
     const { file } = await openMemory(t, 4, options);
     using pages = await file.getUserPages(0, 10);
     assert.equal(pages.bytes.buffer instanceof SharedArrayBuffer, shared);

@@ -64,7 +64,7 @@ export async function openMemory(
 /** A store in memory with nothing but the calls that every store has. */
 export function withoutSyncCalls(store: MemoryStore): Store {
   const dropped = ["readPagesSync", "writePagesSync", "pageMkwriteSync", "syncSync"];
-  return new Proxy(store as Store, {
+  return new Proxy(store, {
     get(target, name) {
       if (name === "capabilities") return { ...target.capabilities, syncCalls: false };
       if (dropped.includes(String(name))) return undefined;

@@ -25,9 +25,12 @@ const preamble = `
 `;
 
 function run(source: string): Record<string, unknown> {
-  const { status, stdout, stderr } = runProgram(`${preamble}\n${source}\nprocess.stdout.write(JSON.stringify(result)); process.reallyExit(0);`, {
-    nodeOptions: ["--expose-gc"],
-  });
+  const { status, stdout, stderr } = runProgram(
+    `${preamble}\n${source}\nprocess.stdout.write(JSON.stringify(result)); process.reallyExit(0);`,
+    {
+      nodeOptions: ["--expose-gc"],
+    },
+  );
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout) as Record<string, unknown>;
 }
@@ -64,7 +67,14 @@ test("a locked write pin that was dropped keeps its page: bytes stay valid, dirt
   const [pin] = result["pins"] as Record<string, unknown>[];
   assert.equal(pin?.["leaked"], true);
   assert.equal(pin?.["protocol"], "counted");
-  assert.deepEqual([result["read"], result["kept"], result["stored"]], [[7, 8, 7], [7, 8, 7], [7, 8, 7]]);
+  assert.deepEqual(
+    [result["read"], result["kept"], result["stored"]],
+    [
+      [7, 8, 7],
+      [7, 8, 7],
+      [7, 8, 7],
+    ],
+  );
   assert.equal(result["dirty"], 1, "written as a snapshot, and dirty still");
   assert.ok((result["evictions"] as number) > 100);
 });

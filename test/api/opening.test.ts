@@ -6,15 +6,43 @@ import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CachedFile, MemoryStore, PageCache, type PageCacheOptions } from "../../src/index.js";
-import { failsWith, openCache, openDisk, openMemory, pageSize, pattern, runProgram, scratchFolder, stateOf } from "./fixture.js";
+import {
+  failsWith,
+  openCache,
+  openDisk,
+  openMemory,
+  pageSize,
+  pattern,
+  runProgram,
+  scratchFolder,
+  stateOf,
+} from "./fixture.js";
 
 const wrongOptions: readonly [string, unknown][] = [
   ...[0, 1, 2048, 4095, 4097, 12_288, 131_072, -4096, 4096.5, Number.NaN, "4096", null, {}].map(
-    (pageSizeOption): [string, unknown] => [`pageSize ${String(pageSizeOption)}`, { pageSize: pageSizeOption ?? "null" }],
+    (pageSizeOption): [string, unknown] => [
+      `pageSize ${String(pageSizeOption)}`,
+      { pageSize: pageSizeOption ?? "null" },
+    ],
   ),
-  ...[0, 1, -1, 4096, 63 * 4096, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "lots", "64MB", "1000TiB", "-1MiB", "", {}, true].map(
-    (memory): [string, unknown] => [`memory ${String(memory)}`, { memory }],
-  ),
+  ...[
+    0,
+    1,
+    -1,
+    4096,
+    63 * 4096,
+    0.5,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    2 ** 53,
+    "lots",
+    "64MB",
+    "1000TiB",
+    "-1MiB",
+    "",
+    {},
+    true,
+  ].map((memory): [string, unknown] => [`memory ${String(memory)}`, { memory }]),
   ["fewer than 64 large pages", { pageSize: 65_536, memory: "2MiB" }],
   ["dirtyBytesMax above the memory", { memory: "1MiB", dirtyBytesMax: "2MiB" }],
   ["dirtyBytesMax of no page", { dirtyBytesMax: 0 }],
@@ -42,7 +70,8 @@ for (const [name, options] of wrongOptions) {
 test("more memory than the system has is ENOMEM at the open, touched or not", async () => {
   const memory = Math.min(2 ** 24 * 65_536 - 65_536 * 2, 4 * totalmem());
   const bytes = memory - (memory % 65_536);
-  for (const preTouch of [true, false]) await failsWith("ENOMEM", () => PageCache.open({ memory: bytes, pageSize: 65_536, preTouch }));
+  for (const preTouch of [true, false])
+    await failsWith("ENOMEM", () => PageCache.open({ memory: bytes, pageSize: 65_536, preTouch }));
 });
 
 test("all page sizes that there are hold a file", async (t) => {
@@ -60,7 +89,8 @@ test("open refuses targets and options that are none, and makes nothing", async 
   const { cache, file, path } = await openDisk(t, pattern(1000));
   const before = await stateOf(cache, file);
   const fresh = join(path, "..", "fresh.bin");
-  for (const target of ["", "a\0b", undefined, null, 5, {}, [], true]) await failsWith("EINVAL", () => cache.open(target as never), String(target));
+  for (const target of ["", "a\0b", undefined, null, 5, {}, [], true])
+    await failsWith("EINVAL", () => cache.open(target as never), String(target));
   for (const options of [null, 5, { create: 1 }, { readOnly: "no" }, { direct: 0 }, { exclusive: null }]) {
     await failsWith("EINVAL", () => cache.open(fresh, options as never), JSON.stringify(options));
   }
@@ -125,7 +155,9 @@ test("a file that is open in another process is EBUSY until that one ends", asyn
     await cache.open(${JSON.stringify(path)});
     console.log("open");
     setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   t.after(() => child.kill("SIGKILL"));
   await new Promise((resolve) => child.stdout.once("data", resolve));
   const cache = await openCache(t);
@@ -300,7 +332,11 @@ test("many caches in one process leave one exit listener", async (t) => {
 });
 
 test("dirty bytes of caches that nobody closed are written when the process exits, also by an uncaught exception", (t) => {
-  for (const [end, status] of [["", 0], ["process.exit(3);", 3], ["throw new Error('uncaught');", 1]] as const) {
+  for (const [end, status] of [
+    ["", 0],
+    ["process.exit(3);", 3],
+    ["throw new Error('uncaught');", 1],
+  ] as const) {
     const path = join(scratchFolder(t), "data.bin");
     const source = `
       const cache = await pinfold.PageCache.open({ memory: "1MiB" });

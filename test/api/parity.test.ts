@@ -39,7 +39,10 @@ async function openPair(t: TestContext, contents: Uint8Array = pattern(size)): P
 /** What a call answers, as far as it can be compared: buffers by their bytes. */
 function plain(value: unknown): unknown {
   if (ArrayBuffer.isView(value)) {
-    return { kind: value.constructor.name, bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex") };
+    return {
+      kind: value.constructor.name,
+      bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex"),
+    };
   }
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value === "object" && value !== null) {
@@ -49,7 +52,11 @@ function plain(value: unknown): unknown {
 }
 
 /** Runs the steps on both, compares each result, then sizes and bytes of both files. */
-async function sameOnBoth(t: TestContext, steps: readonly ((file: Either) => Promise<unknown>)[], contents?: Uint8Array): Promise<void> {
+async function sameOnBoth(
+  t: TestContext,
+  steps: readonly ((file: Either) => Promise<unknown>)[],
+  contents?: Uint8Array,
+): Promise<void> {
   const { node, pinfold } = await openPair(t, contents);
   for (const [at, step] of steps.entries()) {
     const expected = plain(await step(node.file));
@@ -116,7 +123,11 @@ test("read of nothing, at the end, past it and across it", async (t) => {
     (f) => f.read(Buffer.alloc(2 * size, 1), 0, 2 * size),
     (f) => f.read(Buffer.alloc(10, 1), 0, 10),
   ]);
-  await sameOnBoth(t, [(f) => f.read(Buffer.alloc(5), 0, 5, 0), (f) => f.read(), (f) => f.readFile()], new Uint8Array(0));
+  await sameOnBoth(
+    t,
+    [(f) => f.read(Buffer.alloc(5), 0, 5, 0), (f) => f.read(), (f) => f.readFile()],
+    new Uint8Array(0),
+  );
 });
 
 test("the own position goes on with reads and writes without one, and with no others", async (t) => {
@@ -186,7 +197,8 @@ test("readv and writev", async (t) => {
     (f) => f.readv([Buffer.alloc(10)], null as never),
     (f) => f.readv([Buffer.alloc(10)]),
     (f) => f.readv([new DataView(new ArrayBuffer(6))], 1),
-    (f) => f.writev([Buffer.from("ab"), Buffer.alloc(0), new Uint8Array([1, 2]), new DataView(new ArrayBuffer(3))], 4094),
+    (f) =>
+      f.writev([Buffer.from("ab"), Buffer.alloc(0), new Uint8Array([1, 2]), new DataView(new ArrayBuffer(3))], 4094),
     (f) => f.writev([Buffer.from("own"), Buffer.from("position")]),
     (f) => f.writev([Buffer.from("null")], null as never),
     (f) => f.writev([]),
@@ -279,7 +291,10 @@ test("streams close the file at their end unless told not to", async (t) => {
       if (stream instanceof Readable) stream.resume();
       else stream.end("abc");
       await once(stream as Readable, "close");
-      await assert.rejects(file.read(Buffer.alloc(1), 0, 1, 0), (error: NodeJS.ErrnoException) => error.code === "EBADF");
+      await assert.rejects(
+        file.read(Buffer.alloc(1), 0, 1, 0),
+        (error: NodeJS.ErrnoException) => error.code === "EBADF",
+      );
     }
   }
 });
@@ -295,7 +310,12 @@ test("a stream of one file into another, destroyed streams and aborted ones", as
   stopped.destroy(new Error("stopped"));
   await assert.rejects(finished(stopped), /stopped/);
   const ended = new AbortController();
-  const aborted = pinfold.file.createReadStream({ autoClose: false, start: 0, signal: ended.signal, highWaterMark: 100 });
+  const aborted = pinfold.file.createReadStream({
+    autoClose: false,
+    start: 0,
+    signal: ended.signal,
+    highWaterMark: 100,
+  });
   ended.abort();
   await assert.rejects(bufferOf(aborted), { name: "AbortError" });
   assert.equal(pinfold.file.size, size, "still open");
@@ -324,7 +344,11 @@ test("readSync and writeSync as in node:fs", async (t) => {
     const other = structuredClone(view) as NodeJS.ArrayBufferView;
     const expected = (readSync as (...args: unknown[]) => number)(fd, view, ...rest);
     const actual = (file.readSync as (...args: unknown[]) => number).call(file, other, ...rest);
-    assert.equal(actual, expected, JSON.stringify(rest, (_, value: unknown) => (typeof value === "bigint" ? `${value}n` : value)));
+    assert.equal(
+      actual,
+      expected,
+      JSON.stringify(rest, (_, value: unknown) => (typeof value === "bigint" ? `${value}n` : value)),
+    );
     assert.deepEqual(Buffer.from(other.buffer), Buffer.from(view.buffer));
   }
   const writes: unknown[][] = [
@@ -368,7 +392,11 @@ test("what differs from a FileHandle: appendFile writes at the end wherever the 
   await node.file.appendFile("ab");
   await pinfold.file.appendFile("ab");
   await pinfold.file.close();
-  assert.equal(readFileSync(node.path, "latin1"), "ab23456789", "a FileHandle that was not opened for appending overwrites");
+  assert.equal(
+    readFileSync(node.path, "latin1"),
+    "ab23456789",
+    "a FileHandle that was not opened for appending overwrites",
+  );
   assert.equal(readFileSync(pinfold.path, "latin1"), "0123456789ab");
 });
 
@@ -379,14 +407,18 @@ test("what differs from a FileHandle: read takes a bigint as a position, whateve
     assert.deepEqual(buffer, pattern(size).subarray(Number(position), Number(position) + 10));
   }
   assert.deepEqual((await pinfold.file.read(Buffer.alloc(10), 0, 10, -1n)).buffer, pattern(10), "the own position");
-  assert.deepEqual((await pinfold.file.read({ buffer: Buffer.alloc(10), position: 5n })).buffer, pattern(15).subarray(5));
+  assert.deepEqual(
+    (await pinfold.file.read({ buffer: Buffer.alloc(10), position: 5n })).buffer,
+    pattern(15).subarray(5),
+  );
   await pinfold.file.write(Buffer.from("big"), 0, 3, 7n);
   assert.equal((await pinfold.file.read(Buffer.alloc(3), 0, 3, 7)).buffer.toString(), "big");
 });
 
 test("what differs from a FileHandle: write with null as its offset keeps the position that was given", async (t) => {
   const { node, pinfold } = await openPair(t);
-  for (const file of [node.file, pinfold.file as unknown as Either]) await file.write(Buffer.from("ab"), null as never, null as never, 200);
+  for (const file of [node.file, pinfold.file as unknown as Either])
+    await file.write(Buffer.from("ab"), null, null, 200);
   await pinfold.file.close();
   assert.equal(readFileSync(node.path, "latin1").slice(0, 2), "ab", "Node takes null for options");
   assert.equal(readFileSync(pinfold.path, "latin1").slice(200, 202), "ab");
@@ -395,7 +427,11 @@ test("what differs from a FileHandle: write with null as its offset keeps the po
 test("what differs from a FileHandle: wrong arguments are EINVAL, where Node throws its own codes or takes them for something else", async (t) => {
   const { node, pinfold } = await openPair(t);
   const loose = [node.file, pinfold.file] as unknown as [FileHandle, FileHandle];
-  const codeOf = (call: () => Promise<unknown>) => call().then(() => "done", (error: NodeJS.ErrnoException) => error.code);
+  const codeOf = (call: () => Promise<unknown>) =>
+    call().then(
+      () => "done",
+      (error: NodeJS.ErrnoException) => error.code,
+    );
   const calls: [string, (f: FileHandle) => Promise<unknown>][] = [
     ["ERR_OUT_OF_RANGE", (f) => f.read(Buffer.alloc(10), 11, 1, 0)],
     ["ERR_OUT_OF_RANGE", (f) => f.read(Buffer.alloc(10), 5, 10, 0)],

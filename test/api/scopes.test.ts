@@ -97,7 +97,11 @@ test("with pinned: fail, sync and truncate name the holder and change nothing", 
   const { cache, file } = await openMemory(t, 8, { pinSites: "all" });
   await file.write("dirty", 0);
   const pages = await file.getUserPages(0, 10, { write: true });
-  for (const call of [() => file.sync({ pinned: "fail" }), () => file.truncate(0, { pinned: "fail" }), () => cache.sync({ pinned: "fail" })]) {
+  for (const call of [
+    () => file.sync({ pinned: "fail" }),
+    () => file.truncate(0, { pinned: "fail" }),
+    () => cache.sync({ pinned: "fail" }),
+  ]) {
     const error = await failsWith("ERR_PINFOLD_PINNED", call);
     assert.match(error.message, /locked write pin of .* \[0, 10\) for .* from .*scopes\.test/);
   }
@@ -118,12 +122,15 @@ test("cache.pin takes several ranges of several files, overlapping ones too, eac
     ]);
     const [first, second, third, fourth] = [...pinned];
     assert.ok(first && second && third && fourth);
-    assert.deepEqual([first, second, third, fourth].map(({ position, length, writable }) => [position, length, writable]), [
-      [pageSize, 1, false],
-      [4090, 2, true],
-      [0, 3, false],
-      [4095, 1, true],
-    ]);
+    assert.deepEqual(
+      [first, second, third, fourth].map(({ position, length, writable }) => [position, length, writable]),
+      [
+        [pageSize, 1, false],
+        [4090, 2, true],
+        [0, 3, false],
+        [4095, 1, true],
+      ],
+    );
     fourth.bytes[0] = 9;
     assert.equal(second.page(0).bytes[5], 9);
     assert.equal(third.page(0).bytes[4095], 9);
@@ -228,5 +235,18 @@ test("errors name what was held, in the message and nowhere else", async (t) => 
   assert.equal(error.code, "ERR_PINFOLD_NO_FRAMES");
   assert.match(error.message, /pins .*frames.*: locked read pin .*; and \d+ more/);
   for (const pages of pins) pages.put();
+  cache.verify({ quiesce: true });
+});
+
+test("asking again and again without waiting for a page that somebody holds leaves no waiters behind", async (t) => {
+  const { cache, file } = await openMemory(t, 300);
+  const holder = await file.getUserPages(0, 10, { write: true });
+  for (let i = 0; i < 10_000; i++) assert.equal(file.tryGetUserPages(0, 3 * pageSize), undefined);
+  assert.equal(cache.stats().waiters, 0);
+  await until(
+    () => file.tryGetUserPages(pageSize, 2 * pageSize)?.put() === undefined && cache.stats().hits > 0,
+    "the others were loaded",
+  );
+  holder.put();
   cache.verify({ quiesce: true });
 });

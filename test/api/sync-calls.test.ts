@@ -50,7 +50,9 @@ test("a read pin does not stand in the way of readers, and a long-term one not o
 
 test("pins that hold all frames are EDEADLK, and named", async (t) => {
   const { cache, file } = await openMemory(t, 300);
-  const pins = await Promise.all(Array.from({ length: cache.stats().frames }, (_, at) => file.getUserPages(at * pageSize, 1)));
+  const pins = await Promise.all(
+    Array.from({ length: cache.stats().frames }, (_, at) => file.getUserPages(at * pageSize, 1)),
+  );
   const error = await failsWith("EDEADLK", () => file.getUserPagesSync(280 * pageSize, 1));
   assert.match(error.message, /locked read pin of .*; and \d+ more/);
   await failsWith("EDEADLK", () => file.readSync(Buffer.alloc(1), 0, 1, 280 * pageSize));
@@ -119,7 +121,12 @@ test("writeSync on a full store is ENOSPC, with the size as it was; what fitted 
   const store = new MemoryStore({ sizeBytes: 2 * pageSize, capacityBytes: 66 * pageSize });
   const file = await cache.open(store);
   const before = await stateOf(cache, file);
-  await failsWith("ENOSPC", () => file.writeSync(Buffer.alloc(67 * pageSize), 0, 60 * pageSize, 10 * pageSize) && file.writeSync(Buffer.alloc(9 * pageSize, 1), 0, 9 * pageSize, 100 * pageSize));
+  await failsWith(
+    "ENOSPC",
+    () =>
+      file.writeSync(Buffer.alloc(67 * pageSize), 0, 60 * pageSize, 10 * pageSize) &&
+      file.writeSync(Buffer.alloc(9 * pageSize, 1), 0, 9 * pageSize, 100 * pageSize),
+  );
   assert.equal(file.size, 70 * pageSize, "the first of the two was written");
   assert.notDeepEqual(await stateOf(cache, file), before);
   assert.equal(file.writeSync(Buffer.from("small"), 0, 5, 0), 5);

@@ -13,7 +13,16 @@ function isFree(cache: PageCache): void {
 
 test("pages come in order, each with the part of it inside the range", async (t) => {
   const { cache, file } = await openDisk(t, pattern(size));
-  const ranges = [[0, 1], [0, size], [4095, 2], [5, 4091], [5, 4092], [100, 3 * pageSize], [pageSize, pageSize], [size - 1, 1]] as const;
+  const ranges = [
+    [0, 1],
+    [0, size],
+    [4095, 2],
+    [5, 4091],
+    [5, 4092],
+    [100, 3 * pageSize],
+    [pageSize, pageSize],
+    [size - 1, 1],
+  ] as const;
   for (const [position, length] of ranges) {
     using pages = await file.getUserPages(position, length);
     const first = Math.floor(position / pageSize);
@@ -58,7 +67,16 @@ test("copyTo and copyFrom begin at an offset and end with the shorter of the two
   const { file } = await openDisk(t, pattern(size));
   using pages = await file.getUserPages(4000, 5000, { write: true });
   const expected = pattern(size).subarray(4000, 9000);
-  for (const [offset, length] of [[0, 5000], [0, 6000], [96, 10], [90, 20], [4999, 10], [5000, 10], [0, 0], [2500, 2500]] as const) {
+  for (const [offset, length] of [
+    [0, 5000],
+    [0, 6000],
+    [96, 10],
+    [90, 20],
+    [4999, 10],
+    [5000, 10],
+    [0, 0],
+    [2500, 2500],
+  ] as const) {
     const target = Buffer.alloc(length);
     const copied = pages.copyTo(target, offset);
     assert.equal(copied, Math.min(length, 5000 - offset));
@@ -83,7 +101,12 @@ test("copyTo and copyFrom begin at an offset and end with the shorter of the two
 
 test("after the put everything about the bytes is ERR_PINFOLD_ALREADY_PUT, and a second dispose is nothing", async (t) => {
   const { cache, file } = await openMemory(t, 4);
-  for (const end of [(p: UserPages) => p.put(), (p: UserPages) => p.putUnmodified(), (p: UserPages) => p[Symbol.dispose](), putUserPages]) {
+  for (const end of [
+    (p: UserPages) => p.put(),
+    (p: UserPages) => p.putUnmodified(),
+    (p: UserPages) => p[Symbol.dispose](),
+    putUserPages,
+  ]) {
     const pages = await file.getUserPages(0, 10, { write: true });
     end(pages);
     const calls: Record<string, () => unknown> = {
@@ -181,8 +204,24 @@ test("pins() says who has what, since when and from where; without pinSites it h
       pins.map(({ ageMs: _age, site: _site, ...facts }) => facts),
       [
         { file: file.name, position: 10, length: 20, write: false, protocol: "locked", scope: 0, leaked: false },
-        { file: file.name, position: pageSize, length: 2 * pageSize, write: true, protocol: "counted", scope: 0, leaked: false },
-        { file: file.name, position: 4 * pageSize, length: 5, write: true, protocol: "locked", scope: scope.id, leaked: false },
+        {
+          file: file.name,
+          position: pageSize,
+          length: 2 * pageSize,
+          write: true,
+          protocol: "counted",
+          scope: 0,
+          leaked: false,
+        },
+        {
+          file: file.name,
+          position: 4 * pageSize,
+          length: 5,
+          write: true,
+          protocol: "locked",
+          scope: scope.id,
+          leaked: false,
+        },
       ],
     );
     for (const pin of pins) {
@@ -235,7 +274,13 @@ test("a handle is not put under its own upgrade or flush, and using puts it at t
   const other = await file.getUserPages(0, 10);
   const one = await file.getUserPages(0, 10);
   const upgrading = one.upgrade();
-  for (const call of [() => one.put(), () => one.putUnmodified(), () => one.downgrade(), () => one.upgrade(), () => one.flush()]) {
+  for (const call of [
+    () => one.put(),
+    () => one.putUnmodified(),
+    () => one.downgrade(),
+    () => one.upgrade(),
+    () => one.flush(),
+  ]) {
     await failsWith("EBUSY", call);
   }
   one[Symbol.dispose]();

@@ -34,14 +34,26 @@ export function blocksOf(markdown: string): { line: number; source: string }[] {
 function run(name: string, source: string): string {
   const folder = join(root, "build", "docs-examples");
   mkdirSync(folder, { recursive: true });
-  const options: ts.CompilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, lib: ["lib.esnext.d.ts"] };
+  const options: ts.CompilerOptions = {
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.ESNext,
+    lib: ["lib.esnext.d.ts"],
+  };
   const { outputText, diagnostics } = ts.transpileModule(source, { compilerOptions: options, reportDiagnostics: true });
-  assert.deepEqual(diagnostics?.map(({ messageText }) => messageText), [], name);
+  assert.deepEqual(
+    diagnostics?.map(({ messageText }) => messageText),
+    [],
+    name,
+  );
   const program = join(folder, `${name}.mjs`);
   writeFileSync(program, outputText);
   const place = mkdtempSync(join(tmpdir(), "pinfold-example-"));
   try {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [program], { cwd: place, encoding: "utf8", timeout: 60_000 });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program], {
+      cwd: place,
+      encoding: "utf8",
+      timeout: 60_000,
+    });
     assert.equal(status, 0, `${name}: ${stderr}`);
     return stdout;
   } finally {
@@ -70,7 +82,8 @@ for (const file of readdirSync(join(root, "examples")).filter((name) => name.end
 }
 
 test("blocks are found by their mark and their import", () => {
-  const markdown = '# a\n```ts\nimport { a } from "pinfold";\na();\n```\n```ts\nconst b = 1;\n```\n```js\nimport { c } from "pinfold";\n```\n';
+  const markdown =
+    '# a\n```ts\nimport { a } from "pinfold";\na();\n```\n```ts\nconst b = 1;\n```\n```js\nimport { c } from "pinfold";\n```\n';
   assert.deepEqual(blocksOf(markdown), [{ line: 3, source: 'import { a } from "pinfold";\na();\n' }]);
   assert.throws(() => run("broken", "throw new Error('broken');"), /broken/);
   assert.throws(() => run("wrong", "const = 5;"), /wrong/);

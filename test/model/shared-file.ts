@@ -210,9 +210,11 @@ export class SliceTask {
     const { cache, file } = this.#shared;
     const scope = cache.scope();
     const pins: UserPages[] = [];
+    // Ascending: pins of several pages without a scope, which go that way, are not seen in a circle.
+    const wanted = [0, 1, 2].map(() => this.#anyPage()).sort((a, b) => a - b);
     await attempt(this.#shared, async () => {
-      for (let i = 0; i < 3; i++) {
-        const pages = await file.getUserPages(this.#start(this.#anyPage()), this.#slice, { scope, write: i !== 1 });
+      for (const [i, page] of wanted.entries()) {
+        const pages = await file.getUserPages(this.#start(page), this.#slice, { scope, write: i !== 1 });
         pins.push(pages);
         this.#checkPins(pages, "pin in a scope");
         if (i !== 1) this.#scribble(pages);

@@ -48,14 +48,31 @@ const allOptions: Required<PageCacheOptions> = {
 };
 
 /** Never called. */
-export async function surface(cache: PageCache, file: CachedFile, store: Store, socket: NodeJS.WritableStream): Promise<void> {
+export async function surface(
+  cache: PageCache,
+  file: CachedFile,
+  store: Store,
+  socket: NodeJS.WritableStream,
+): Promise<void> {
   const signal = new AbortController().signal;
   same<Awaited<ReturnType<typeof PageCache.open>>, PageCache>();
   await using opened: PageCache = await PageCache.open();
-  await using again: CachedFile = await opened.open("path", { create: true, size: "1GiB", readOnly: false, direct: false, exclusive: true });
+  await using again: CachedFile = await opened.open("path", {
+    create: true,
+    size: "1GiB",
+    readOnly: false,
+    direct: false,
+    exclusive: true,
+  });
   await using other: CachedFile = await opened.open(store);
   using scope: PinScope = cache.scope();
-  using several: PinnedRanges = await cache.pin([{ file, position: 0, length: 1, write: true }, { file: other, position: 0, length: 1 }], { signal, scope });
+  using several: PinnedRanges = await cache.pin(
+    [
+      { file, position: 0, length: 1, write: true },
+      { file: other, position: 0, length: 1 },
+    ],
+    { signal, scope },
+  );
   for (const pages of several) same<typeof pages, UserPages>();
   await cache.sync({ pinned: "fail", signal, scope });
   same<ReturnType<typeof cache.stats>, CacheStats>();
@@ -69,7 +86,12 @@ export async function surface(cache: PageCache, file: CachedFile, store: Store, 
   same<ReturnType<typeof file.tryGetUserPages>, UserPages | undefined>();
   same<ReturnType<typeof file.getUserPagesSync>, UserPages>();
   for (const page of pages) same<typeof page, UserPage>();
-  const facts: [number, number, Uint8Array, DataView] = [pages.page(0).index, pages.page(0).position, pages.page(0).bytes, pages.page(0).view];
+  const facts: [number, number, Uint8Array, DataView] = [
+    pages.page(0).index,
+    pages.page(0).position,
+    pages.page(0).bytes,
+    pages.page(0).view,
+  ];
   const counts: number[] = [pages.length, pages.copyTo(facts[2], 0), pages.copyFrom(facts[2], 0)];
   const ownerDied: boolean = pages.ownerDied;
   await pages.upgrade({ signal });
@@ -120,7 +142,8 @@ export async function surface(cache: PageCache, file: CachedFile, store: Store, 
 }
 
 test("the names of the public surface are there at run time", () => {
-  for (const made of [PageCache, CachedFile, UserPages, UserPage, PinScope, PinfoldError, FileStore, MemoryStore]) assert.equal(typeof made, "function");
+  for (const made of [PageCache, CachedFile, UserPages, UserPage, PinScope, PinfoldError, FileStore, MemoryStore])
+    assert.equal(typeof made, "function");
   assert.deepEqual(Object.keys(channels).sort(), ["healed", "leaked", "stuck", "writeError"]);
   assert.ok(Object.keys(errorAdvice).length > 20 && Object.keys(allOptions).length === 14);
   const error = new PinfoldError("EINVAL", "message", { cause: 5, operation: "test" });
