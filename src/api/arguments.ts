@@ -8,6 +8,10 @@ function invalid(name: string, wanted: string, value: unknown): PinfoldError {
   return new PinfoldError("EINVAL", `${name} must be ${wanted}, not ${value === null ? "null" : typeof value}`);
 }
 
+function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : typeof value;
+}
+
 /** @throws PinfoldError EINVAL */
 export function checkObject(value: unknown, name: string): void {
   if (typeof value !== "object" || value === null) throw invalid(name, "an object", value);
@@ -21,16 +25,14 @@ export function checkFlag(value: unknown, name: string): void {
 /** @throws PinfoldError EINVAL */
 export function checkSignal(value: unknown): void {
   if (value === undefined) return;
-  const signal = value;
-  if (typeof signal?.aborted !== "boolean" || typeof signal.addEventListener !== "function") {
-    throw invalid("signal", "an AbortSignal", value);
-  }
+  const isSignal = typeof value === "object" && value !== null && "aborted" in value && "addEventListener" in value;
+  if (!isSignal) throw invalid("signal", "an AbortSignal", value);
 }
 
 /** What to do about pins in the way. @throws PinfoldError EINVAL */
 export function checkPinned(value: unknown): void {
   if (value !== undefined && value !== "wait" && value !== "fail") {
-    throw new PinfoldError("EINVAL", `pinned must be "wait" or "fail", not ${JSON.stringify(value)}`);
+    throw new PinfoldError("EINVAL", `pinned must be "wait" or "fail", not ${shown(value)}`);
   }
 }
 
@@ -38,7 +40,7 @@ export function checkPinned(value: unknown): void {
 export function checkEncoding(value: unknown): BufferEncoding | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== "string" || !Buffer.isEncoding(value))
-    throw new PinfoldError("EINVAL", `unknown encoding ${String(value)}`);
+    throw new PinfoldError("EINVAL", `unknown encoding ${shown(value)}`);
   return value;
 }
 

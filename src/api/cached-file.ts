@@ -225,7 +225,7 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
       this.#toldLosses = this.#space.losses;
       if (this.#space.dataLost) throw this.#space.dataLost;
     }
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw failure as Error;
   }
 
   /**

@@ -314,7 +314,7 @@ export function putUserPages(pages: UserPages | Iterable<UserPages>): void {
       failed ??= error;
     }
   }
-  if (failed !== undefined) throw failed;
+  if (failed !== undefined) throw failed as Error;
 }
 
 /**

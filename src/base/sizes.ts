@@ -26,7 +26,10 @@ export function parseBytes(value: number | string, name: string): number {
   const match = typeof value === "string" ? /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(value) : null;
   const unit = match ? units[(match[2] ?? "").toLowerCase()] : undefined;
   if (!match || unit === undefined) {
-    throw new PinfoldError("EINVAL", `${name} must be bytes or a size such as "64MiB", not ${JSON.stringify(value)}`);
+    throw new PinfoldError(
+      "EINVAL",
+      `${name} must be bytes or a size such as "64MiB", not ${typeof value === "string" ? JSON.stringify(value) : typeof value}`,
+    );
   }
   return checkBytes(Number(match[1]) * unit, name);
 }

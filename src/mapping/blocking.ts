@@ -16,7 +16,7 @@ import * as layout from "../sync/layout.js";
 import { checkWrite, copyIn, releaseRun, tryRead } from "./copy.js";
 import type { Core } from "./core.js";
 import { checkOpen, dropEmpty, type LockedRun } from "./fault.js";
-import { tryTakeFrame } from "./frame-supply.js";
+import { tryTakeFrameThoroughly } from "./frame-supply.js";
 import { tryGrantRun } from "./grant.js";
 import { type PinRequest, checkPin } from "./pin.js";
 import { type PinRecord, describePins } from "./pin-registry.js";
@@ -88,7 +88,10 @@ function writeSome(core: Core, space: AddressSpace, source: Uint8Array, position
   const inside = Math.min(source.length, space.size - position, most);
   if (inside > 0) return writeRun(core, space, source.subarray(0, inside), position, false);
   const lock = space.resizeLock;
-  if (space.pendingTruncate !== undefined || core.locks.tryExclusive(lock, space.id, layout.LOCK_RESIZE) !== layout.OK) {
+  if (
+    space.pendingTruncate !== undefined ||
+    core.locks.tryExclusive(lock, space.id, layout.LOCK_RESIZE) !== layout.OK
+  ) {
     throw wouldWait(core, space, space.pageOf(position), space.pageOf(position));
   }
   try {
@@ -135,9 +138,10 @@ function writeRun(core: Core, space: AddressSpace, source: Uint8Array, position:
   try {
     for (let index = run.first; index <= last; index++) {
       const isWhole = index * space.pageSize >= position && (index + 1) * space.pageSize <= end;
-      run.frames.push(own(core, space, index, !isWhole));
+      run.frames.push(ownPage(core, space, index, !isWhole));
     }
-    if (!tryGrantRun(core, space, run, { from: position, to: end, extending })) throw wouldWait(core, space, run.first, last);
+    if (!tryGrantRun(core, space, run, { from: position, to: end, extending }))
+      throw wouldWait(core, space, run.first, last);
     if (extending) space.publishSize(Math.max(end, space.size));
     modified = true;
     copyIn(core, space, run, source, position);
@@ -164,7 +168,7 @@ function load(core: Core, space: AddressSpace, index: number): void {
 }
 
 /** A page locked exclusively; one that was not there is loaded, or left empty where it will be overwritten whole. */
-function own(core: Core, space: AddressSpace, index: number, needsBytes: boolean): number {
+function ownPage(core: Core, space: AddressSpace, index: number, needsBytes: boolean): number {
   const found = core.table.find(space.id, index);
   const frame = found >= 0 ? found : insert(core, space, index);
   if (frame < 0 || (found >= 0 && core.locks.tryExclusive(found, space.id, index) !== layout.OK)) {
@@ -177,10 +181,10 @@ function own(core: Core, space: AddressSpace, index: number, needsBytes: boolean
 /** Maps a frame to a page: exclusive, without bytes. -1: the page has come meanwhile. */
 function insert(core: Core, space: AddressSpace, index: number): number {
   if (space.gate && index >= space.gate.first && index <= space.gate.last) throw wouldWait(core, space, index, index);
-  let frame = tryTakeFrame(core);
+  let frame = tryTakeFrameThoroughly(core);
   if (frame < 0) {
     makeRoom(core);
-    frame = tryTakeFrame(core);
+    frame = tryTakeFrameThoroughly(core);
   }
   if (frame < 0) throw wouldWait(core, space, index, index);
   if (core.table.insert(frame, space.id, index, 0)) return frame;
@@ -192,7 +196,8 @@ function insert(core: Core, space: AddressSpace, index: number): number {
 function fill(core: Core, space: AddressSpace, index: number, frame: number): void {
   const lock = space.invalidateLock;
   try {
-    if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) throw wouldWait(core, space, index, index);
+    if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK)
+      throw wouldWait(core, space, index, index);
     try {
       readInSync(space.store, index * space.pageSize, [core.frames.bytes(frame)]);
     } finally {
@@ -212,5 +217,8 @@ function wouldWait(core: Core, space: AddressSpace, first: number, last: number)
   const own = core.pins.holders(space, first, last);
   // Where nobody has the pages themselves, it is a frame that is missing, and any pin may have it.
   const holders = describePins(own.length > 0 ? own : [...core.pins], core.clock.nowMs());
-  return new PinfoldError("EDEADLK", `a blocking call on ${space.store.name} would wait for this thread's own event loop: ${holders}`);
+  return new PinfoldError(
+    "EDEADLK",
+    `a blocking call on ${space.store.name} would wait for this thread's own event loop: ${holders}`,
+  );
 }

@@ -112,7 +112,8 @@ export class PinRegistry {
   holders(space: AddressSpace, first: number, last: number): PinRecord[] {
     const found: PinRecord[] = [];
     for (const pin of this) {
-      if (pin.space === space && pin.firstIndex <= last && pin.firstIndex + pin.frames.length - 1 >= first) found.push(pin);
+      if (pin.space === space && pin.firstIndex <= last && pin.firstIndex + pin.frames.length - 1 >= first)
+        found.push(pin);
     }
     return found;
   }

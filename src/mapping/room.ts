@@ -13,7 +13,10 @@ import type { Core } from "./core.js";
 export function makeRoom(core: Core, only?: AddressSpace): void {
   for (const space of only ? [only] : core.openSpaces()) {
     if (space.readOnly || !space.store.capabilities.syncCalls) continue;
-    core.writer.writeBlocking(space, collectDirty(core.frames, space, () => true));
+    core.writer.writeBlocking(
+      space,
+      collectDirty(core.frames, space, () => true),
+    );
     if (!only) core.storeSync.syncBlocking(space);
   }
 }

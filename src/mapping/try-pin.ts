@@ -41,7 +41,12 @@ export function tryPinRange(core: Core, space: AddressSpace, request: PinRequest
 }
 
 /** The short way to the most frequent pin: one page, for reading, of no scope. */
-function tryPinPage(core: Core, space: AddressSpace, { position, length }: PinRequest, index: number): PinRecord | undefined {
+function tryPinPage(
+  core: Core,
+  space: AddressSpace,
+  { position, length }: PinRequest,
+  index: number,
+): PinRecord | undefined {
   const frame = pinResident(core, space.id, index);
   if (frame < 0) return undefined;
   if (position + length > space.size) {
@@ -70,7 +75,9 @@ function tryLockPages(core: Core, pin: NewPin, pages: number): boolean {
       held.exclusive ||= pin.write;
       held.pins += 1;
     } else {
-      const answer = pin.write ? core.locks.tryExclusive(frame, space.id, index, scope) : core.locks.tryShared(frame, space.id, index);
+      const answer = pin.write
+        ? core.locks.tryExclusive(frame, space.id, index, scope)
+        : core.locks.tryShared(frame, space.id, index);
       if (answer !== layout.OK) return false;
       scope?.held.set(frame, { pins: 1, exclusive: pin.write, modified: false });
     }
@@ -109,7 +116,13 @@ export function prefetch(core: Core, space: AddressSpace, position: number, leng
 }
 
 /** Loads pages [first, last] and lets them go. @throws PinfoldError EIO, ERR_PINFOLD_NO_FRAMES and their kin; the signal's reason */
-export async function loadRange(core: Core, space: AddressSpace, first: number, last: number, signal: AbortSignal | undefined): Promise<void> {
+export async function loadRange(
+  core: Core,
+  space: AddressSpace,
+  first: number,
+  last: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   for (let index = first; index <= last && !space.closing; ) {
     const request = { first: index, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
     const run = await lockRun(core, space, request, { signal });

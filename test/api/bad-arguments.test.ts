@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { type CachedFile, type ErrorCode, PageCache, PinScope, putPage, putUserPages } from "../../src/index.js";
 import * as raw from "../../src/api/raw.js";
 import { failsWith, openDisk, openMemory, pageSize, pattern, stateOf } from "./fixture.js";
@@ -51,8 +52,8 @@ for (const [name, call] of Object.entries(ranged)) {
     const before = await stateOf(cache, file);
     const takesLength = name !== "tryRead" && name !== "tryWrite";
     for (const value of notWhole) {
-      await failsWith("EINVAL", () => call(file, cache, value, 10), `${name} at ${String(value)}`);
-      if (takesLength) await failsWith("EINVAL", () => call(file, cache, 0, value), `${name} of ${String(value)}`);
+      await failsWith("EINVAL", () => call(file, cache, value, 10), `${name} at ${inspect(value)}`);
+      if (takesLength) await failsWith("EINVAL", () => call(file, cache, 0, value), `${name} of ${inspect(value)}`);
     }
     for (const value of tooFar) {
       await failsWith("EFBIG", () => call(file, cache, value, 10), `${name} at ${value}`);
@@ -67,8 +68,8 @@ test("sync and datasync refuse ranges that are none, and wrong options", async (
   const before = await stateOf(cache, file);
   for (const call of ["sync", "datasync"] as const) {
     for (const value of notWhole.filter((one) => one !== null)) {
-      await failsWith("EINVAL", () => file[call]({ position: value as number }), `${call} at ${String(value)}`);
-      await failsWith("EINVAL", () => file[call]({ length: value as number }), `${call} of ${String(value)}`);
+      await failsWith("EINVAL", () => file[call]({ position: value as number }), `${call} at ${inspect(value)}`);
+      await failsWith("EINVAL", () => file[call]({ length: value as number }), `${call} of ${inspect(value)}`);
     }
     await failsWith("EFBIG", () => file[call]({ position: 2 ** 50 }));
     await failsWith("EINVAL", () => file[call](null as never));
@@ -85,9 +86,10 @@ test("truncate refuses lengths that are none, and wrong options", async (t) => {
   const { cache, file } = await openDisk(t, pattern(size));
   const before = await stateOf(cache, file);
   for (const value of notWhole.filter((one) => one !== null))
-    await failsWith("EINVAL", () => file.truncate(value as number), String(value));
+    await failsWith("EINVAL", () => file.truncate(value as number), inspect(value));
   for (const value of tooFar) await failsWith("EFBIG", () => file.truncate(value));
-  await failsWith("EINVAL", () => file.truncate(10, { pinned: "never" as never }));
+  for (const pinned of ["never", 5n, true, null])
+    await failsWith("EINVAL", () => file.truncate(10, { pinned: pinned as never }));
   await failsWith("EINVAL", () => file.truncate(10, null as never));
   await failsWith("EINVAL", () => file.truncate(10, { signal: 1 as never }));
   assert.deepEqual(await stateOf(cache, file), before);
@@ -102,10 +104,10 @@ test("reads and writes refuse positions, offsets and lengths that are none", asy
   const wrongParts = [-1, 0.5, Number.NaN, 17, 2 ** 53, "1", true];
   for (const call of ["read", "write", "readSync", "writeSync"]) {
     for (const value of wrongPositions)
-      await failsWith("EINVAL", () => loose[call]?.(buffer, 0, 16, value), `${call} at ${String(value)}`);
+      await failsWith("EINVAL", () => loose[call]?.(buffer, 0, 16, value), `${call} at ${inspect(value)}`);
     for (const value of wrongParts) {
-      await failsWith("EINVAL", () => loose[call]?.(buffer, value, 0, 0), `${call} from offset ${String(value)}`);
-      await failsWith("EINVAL", () => loose[call]?.(buffer, 0, value, 0), `${call} of ${String(value)}`);
+      await failsWith("EINVAL", () => loose[call]?.(buffer, value, 0, 0), `${call} from offset ${inspect(value)}`);
+      await failsWith("EINVAL", () => loose[call]?.(buffer, 0, value, 0), `${call} of ${inspect(value)}`);
     }
     for (const value of [5, {}, [], null].filter((one) => call.startsWith("write") || typeof one === "number")) {
       await failsWith("EINVAL", () => loose[call]?.(value), `${call} of ${JSON.stringify(value)}`);
@@ -113,7 +115,7 @@ test("reads and writes refuse positions, offsets and lengths that are none", asy
   }
   for (const call of ["readv", "writev"]) {
     for (const value of wrongPositions)
-      await failsWith("EINVAL", () => loose[call]?.([buffer], value), `${call} at ${String(value)}`);
+      await failsWith("EINVAL", () => loose[call]?.([buffer], value), `${call} at ${inspect(value)}`);
     for (const value of [undefined, null, buffer, "abc", [buffer, 5]])
       await failsWith("EINVAL", () => loose[call]?.(value, 0));
   }
@@ -132,16 +134,17 @@ test("calls for whole files and streams refuse what they cannot take", async (t)
   const { cache, file } = await openDisk(t, pattern(size));
   const before = await stateOf(cache, file);
   await failsWith("EINVAL", () => file.readFile("utf-9" as never));
+  await failsWith("EINVAL", () => file.readFile({ encoding: 5n } as never));
   await failsWith("EINVAL", () => file.readFile({ encoding: "utf-9" } as never));
   await failsWith("EINVAL", () => file.readFile(5 as never));
   for (const value of [undefined, null, 5, {}, Symbol("a")])
-    await failsWith("EINVAL", () => file.writeFile(value as never), String(value));
+    await failsWith("EINVAL", () => file.writeFile(value as never), inspect(value));
   await failsWith("EINVAL", () => file.writeFile("a", "utf-9" as never));
   await failsWith("EINVAL", () => file.appendFile({} as never));
   await failsWith("EINVAL", () => file.writeFile([1, 2] as never));
   for (const call of ["createReadStream", "createWriteStream"] as const) {
     for (const start of notWhole)
-      await failsWith("EINVAL", () => file[call]({ start: start as number }), `${call} from ${String(start)}`);
+      await failsWith("EINVAL", () => file[call]({ start: start as number }), `${call} from ${inspect(start)}`);
     await failsWith("EFBIG", () => file[call]({ start: 2 ** 50 }));
     await failsWith("EINVAL", () => file[call]({ start: 5, end: 3 }));
     await failsWith("EINVAL", () => file[call]({ highWaterMark: -1 }));
@@ -265,7 +268,7 @@ test("raw pins refuse indexes that are none, and files that were closed", async 
   const handle = raw.rawFile(file);
   for (const index of [-1, 0.5, Number.NaN, 2 ** 32, "0", null, undefined, 1n]) {
     for (const write of [false, true])
-      await failsWith("EINVAL", () => raw.tryPin(handle, index as number, write), String(index));
+      await failsWith("EINVAL", () => raw.tryPin(handle, index as number, write), inspect(index));
   }
   await failsWith("ERR_PINFOLD_OUT_OF_RANGE", () => raw.tryPin(handle, 4, true));
   assert.equal(raw.tryPin(handle, 4, false), -1);

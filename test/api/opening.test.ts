@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { type CachedFile, MemoryStore, PageCache, type PageCacheOptions } from "../../src/index.js";
 import {
   failsWith,
@@ -21,7 +22,7 @@ import {
 const wrongOptions: readonly [string, unknown][] = [
   ...[0, 1, 2048, 4095, 4097, 12_288, 131_072, -4096, 4096.5, Number.NaN, "4096", null, {}].map(
     (pageSizeOption): [string, unknown] => [
-      `pageSize ${String(pageSizeOption)}`,
+      `pageSize ${inspect(pageSizeOption)}`,
       { pageSize: pageSizeOption ?? "null" },
     ],
   ),
@@ -42,7 +43,7 @@ const wrongOptions: readonly [string, unknown][] = [
     "",
     {},
     true,
-  ].map((memory): [string, unknown] => [`memory ${String(memory)}`, { memory }]),
+  ].map((memory): [string, unknown] => [`memory ${inspect(memory)}`, { memory }]),
   ["fewer than 64 large pages", { pageSize: 65_536, memory: "2MiB" }],
   ["dirtyBytesMax above the memory", { memory: "1MiB", dirtyBytesMax: "2MiB" }],
   ["dirtyBytesMax of no page", { dirtyBytesMax: 0 }],
@@ -59,6 +60,8 @@ const wrongOptions: readonly [string, unknown][] = [
   ["writeThrough", { writeThrough: null }],
   ["null", null],
   ["a number", 5],
+  ["a bigint as memory", { memory: 5n }],
+  ["a bigint as dirtyBytesMax", { dirtyBytesMax: 5n }],
 ];
 
 for (const [name, options] of wrongOptions) {
@@ -90,12 +93,12 @@ test("open refuses targets and options that are none, and makes nothing", async 
   const before = await stateOf(cache, file);
   const fresh = join(path, "..", "fresh.bin");
   for (const target of ["", "a\0b", undefined, null, 5, {}, [], true])
-    await failsWith("EINVAL", () => cache.open(target as never), String(target));
+    await failsWith("EINVAL", () => cache.open(target as never), inspect(target));
   for (const options of [null, 5, { create: 1 }, { readOnly: "no" }, { direct: 0 }, { exclusive: null }]) {
     await failsWith("EINVAL", () => cache.open(fresh, options as never), JSON.stringify(options));
   }
-  for (const size of [-1, 0.5, Number.NaN, "big", 2 ** 60, {}]) {
-    await failsWith("EINVAL", () => cache.open(fresh, { create: true, size: size as number }), String(size));
+  for (const size of [-1, 0.5, Number.NaN, "big", 2 ** 60, {}, 5n]) {
+    await failsWith("EINVAL", () => cache.open(fresh, { create: true, size: size as number }), inspect(size));
   }
   await failsWith("EFBIG", () => cache.open(fresh, { create: true, size: 2 ** 52 }));
   await failsWith("EINVAL", () => cache.open(fresh, { create: true, readOnly: true }));

@@ -11,18 +11,19 @@ import { buffer as bufferOf } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
 import { MessageChannel } from "node:worker_threads";
 import { deflateSync, inflateSync } from "node:zlib";
-import type { CachedFile, UserPages } from "../../src/index.js";
+import { type CachedFile, type UserPages, putUserPages } from "../../src/index.js";
 import { openDisk, openMemory, pageSize, pattern, scratchFolder, until } from "./fixture.js";
 
 const contents = pattern(pageSize);
 
 /** The bytes of a pinned page: a view of shared memory. */
 async function sharedBytes(t: TestContext): Promise<Uint8Array> {
-  let pages: UserPages | undefined;
+  const pinned: UserPages[] = [];
   // Before the one that closes the cache: they run in this order.
-  t.after(() => pages?.put());
+  t.after(() => putUserPages(pinned));
   const { file } = await openDisk(t, contents);
-  pages = await file.getUserPages(0, pageSize);
+  const pages = await file.getUserPages(0, pageSize);
+  pinned.push(pages);
   assert.ok(pages.bytes.buffer instanceof SharedArrayBuffer);
   return pages.bytes;
 }

@@ -166,7 +166,6 @@ test("putUnmodified leaves a clean page clean, and a dirty one dirty", async (t)
 });
 
 function oldCaller(pages: UserPages): void {
-  // eslint-disable-next-line @typescript-eslint/no-deprecated
   for (const page of pages) putPage(page);
 }
 

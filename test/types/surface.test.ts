@@ -27,7 +27,7 @@ import {
 } from "../../src/index.js";
 import { memory, offset, rawFile, tryPin, unpin } from "../../src/api/raw.js";
 
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 const same = <A, B>(..._: Same<A, B> extends true ? [] : ["the types differ"]): void => {};
 
 const allOptions: Required<PageCacheOptions> = {

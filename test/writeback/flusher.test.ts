@@ -1,0 +1,190 @@
+/**
+ * Background write-back, throttling of writers, errors that wait, and the flush at exit.
+ */
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { codeOf, filled, open, page, storedAt, turns, until, writeAt } from "../mapping/fixture.js";
+
+const quick = { writebackIntervalMs: 5, dirtyExpireMs: 1 };
+
+test("a dirty page is written when it has been dirty for too long, and made durable", async (t) => {
+  const { file, cache, memory } = await open(t, { cache: quick });
+  await writeAt(file, 0, 5);
+  await until(() => storedAt(memory, 0) === 5, "expiry");
+  await until(() => cache.stats().unstablePages + cache.stats().dirtyPages === 0, "the store's sync");
+});
+
+test("above the background limit everything is written, below it nothing before its time", async (t) => {
+  const { file, cache } = await open(t, { cache: { dirtyBackgroundBytes: 4 * page } });
+  await file.write(filled(5, 4 * page), 0, 4 * page, 0);
+  await cache.core.flusher.step(false);
+  strictEqual(cache.stats().dirtyPages, 4);
+  await writeAt(file, 9, 5);
+  await cache.core.flusher.step(false);
+  strictEqual(cache.stats().dirtyPages, 0);
+});
+
+test("unstable pages that hold half of the dirty limit make the flusher ask for a store sync", async (t) => {
+  const { file, cache, store } = await open(t, { cache: { dirtyBackgroundBytes: page, dirtyBytesMax: 8 * page } });
+  await file.write(filled(5, 3 * page), 0, 3 * page, 0);
+  await cache.core.flusher.step(false);
+  strictEqual(store.count("sync"), 0);
+  await file.write(filled(5, 3 * page), 0, 3 * page, 10 * page);
+  await cache.core.flusher.step(false);
+  strictEqual(store.count("sync"), 1);
+  strictEqual(cache.stats().unstablePages, 0);
+});
+
+test("a store that stalls makes no write fail: writers are delayed, each for a bounded time", async (t) => {
+  const { file, store, cache } = await open(t);
+  const held = store.hold("writePages");
+  const write = async (from: number) => {
+    for (let index = from; index < from + 20; index++) await writeAt(file, index, index + 1);
+  };
+  const written = Promise.all([write(0), write(20), write(40)]);
+  await held.entered;
+  await setTimeout(5000);
+  held.release();
+  await written;
+  await file.sync();
+  cache.verify({ quiesce: true });
+});
+
+test("a writer above the dirty limit goes on after its delay though the store still stalls", async (t) => {
+  const { file, store } = await open(t, { cache: { dirtyBytesMax: 8 * page, dirtyBackgroundBytes: 4 * page } });
+  await file.write(filled(1, 9 * page), 0, 9 * page, 0);
+  const held = store.hold("writePages");
+  strictEqual(file.tryWrite(filled(2), 0), false);
+  const written = writeAt(file, 20, 2);
+  await held.entered;
+  await written;
+  const pages = await file.getUserPages(21 * page, page, { write: true });
+  pages.put();
+  held.release();
+});
+
+test("pages under counted write pins are written when they expire, not each time somebody writes", async (t) => {
+  const { file, cache, store, memory } = await open(t, { cache: { dirtyBackgroundBytes: page } });
+  const pages = await file.getUserPages(0, 20 * page, { write: true, longterm: true });
+  for (let i = 0; i < 5; i++) await cache.core.flusher.step(true);
+  strictEqual(store.count("writePages"), 0);
+  pages.page(0).bytes.fill(4);
+  await file.sync();
+  strictEqual(storedAt(memory, 0), 4);
+  pages.put();
+});
+
+test("background write-back backs off after an error, is tried again, and tells on its channel when it healed", async (t) => {
+  const heard: string[] = [];
+  const failed = (message: unknown) => heard.push(`failed ${(message as { index: number }).index}`);
+  const healed = (message: unknown) => heard.push(`healed ${(message as { index: number }).index}`);
+  subscribe("pinfold:write-error", failed);
+  subscribe("pinfold:healed", healed);
+  t.after(() => {
+    unsubscribe("pinfold:write-error", failed);
+    unsubscribe("pinfold:healed", healed);
+  });
+  const { file, cache, store } = await open(t);
+  await writeAt(file, 3, 5);
+  store.fail("writePages", "EIO");
+  await cache.core.flusher.step(true);
+  deepStrictEqual(heard, ["failed 3"]);
+  await cache.core.flusher.step(false);
+  await cache.core.flusher.step(true);
+  strictEqual(store.count("writePages"), 1);
+  const space = cache.core.spaces[0];
+  ok(space && space.retryAtMs > cache.core.clock.nowMs());
+  space.retryAtMs = 0;
+  await cache.core.flusher.step(true);
+  deepStrictEqual(heard, ["failed 3", "healed 3"]);
+  strictEqual(space.retryDelayMs, 0);
+});
+
+test("a sync that worked ends the delay of background write-back", async (t) => {
+  const { file, cache, store } = await open(t);
+  await writeAt(file, 3, 5);
+  store.fail("writePages", "EIO");
+  await cache.core.flusher.step(true);
+  await file.sync();
+  await writeAt(file, 4, 5);
+  await cache.core.flusher.step(true);
+  strictEqual(cache.stats().dirtyPages, 0);
+});
+
+test("a miss that needs frames from a file with an error waits for the shortest delay, however long the file's is", async (t) => {
+  const { file, cache, store } = await open(t);
+  await file.write(filled(1, 63 * page), 0, 63 * page, 0);
+  store.fail("writePages", "EIO", { times: 5 });
+  const space = cache.core.spaces[0];
+  ok(space);
+  await cache.core.flusher.step(true);
+  const nowMs = cache.core.clock.nowMs();
+  space.retryDelayMs = 3_600_000;
+  space.retryAtMs = nowMs - 10_000 + space.retryDelayMs;
+  store.clear();
+  (await file.getUserPages(100 * page, 1)).put();
+});
+
+/** Runs a program over a file of its own, and gives back what the file has afterwards. */
+async function runToExit(t: TestContext, program: string): Promise<{ bytes: Uint8Array; stderr: string }> {
+  const folder = mkdtempSync(join(tmpdir(), "pinfold-exit-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "data");
+  const source = `
+    import { PageCache } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
+    const cache = await PageCache.open({ memory: "1MiB" });
+    const file = await cache.open(${JSON.stringify(path)}, { create: true, size: 65536 });
+    await file.write(Buffer.alloc(8192, 7), 0, 8192, 0);
+    ${program}`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", source], { stdio: ["ignore", "ignore", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  await new Promise((resolve) => child.on("close", resolve));
+  return { bytes: readFileSync(path), stderr };
+}
+
+const endings = {
+  "by process.exit": "process.exit(0);",
+  "by an uncaught exception": "setImmediate(() => { throw new Error('on purpose'); });",
+  "by an unhandled rejection": "Promise.reject(new Error('on purpose'));",
+  "with a write on its way to the store": `
+    const space = cache.core.spaces[0];
+    void cache.core.writer.writeNow(space, [{ frame: cache.core.table.find(0, 0), index: 0 }, { frame: cache.core.table.find(0, 1), index: 1 }]);
+    process.exit(0);`,
+  "with a page pinned for writing": "await file.getUserPages(100, 10, { write: true, longterm: true }); process.exit(0);",
+};
+
+for (const [name, program] of Object.entries(endings)) {
+  test(`what is dirty is written when the process ends ${name}`, async (t) => {
+    const { bytes } = await runToExit(t, program);
+    ok(bytes.subarray(0, 8192).every((byte) => byte === 7));
+    ok(bytes.subarray(8192).every((byte) => byte === 0));
+  });
+}
+
+test("an error at exit is told on standard error", async (t) => {
+  const { stderr } = await runToExit(t, "cache.core.spaces[0].store.writePagesSync = () => { throw new Error('no'); }; process.exit(0);");
+  match(stderr, /not everything could be written at exit: .*no/);
+});
+
+test("a failing store does not stop the flusher for other files", async (t) => {
+  const bad = await open(t);
+  await writeAt(bad.file, 0, 1);
+  bad.store.fail("writePages", "EIO", { times: 100 });
+  const { MemoryStore } = await import("../../src/index.js");
+  const memory = new MemoryStore({ sizeBytes: 4 * page });
+  const good = await bad.cache.open(memory);
+  await writeAt(good, 0, 2);
+  await bad.cache.core.flusher.step(true);
+  await turns();
+  strictEqual(storedAt(memory, 0), 2);
+  strictEqual(await codeOf(bad.file.sync()), "EIO");
+});
