@@ -93,10 +93,10 @@ export const limits = {
   nbdExportsMax: 1024,
   /** A connection gets this much for its own payloads in receipt and read replies, however busy the shared budgets are. */
   nbdReserveBytes: 64 * KiB,
-  nbdReceiveBytesPerConnectionMax: 8 * MiB,
+  nbdReceiveBytesPerConnectionMax: 2 * MiB,
   /** Read replies that wait to be sent, in all and for one connection (one larger reply may stand alone). */
   nbdReplyBytesMax: 64 * MiB,
-  nbdReplyBytesPerConnectionMax: 4 * MiB,
+  nbdReplyBytesPerConnectionMax: 2 * MiB,
   /** Payload of a refused write that is read and dropped; for more the connection ends. */
   nbdSkipBytesMax: 64 * MiB,
   /** Replies are gathered in slabs; longer reads have a buffer of their own. */
@@ -104,7 +104,7 @@ export const limits = {
   nbdInlineReadBytesMax: 32 * KiB,
   nbdSocketWriteBytesMax: 1 * MiB,
   /** Free buffers kept for reuse, of all connections. */
-  nbdPooledBytesMax: 16 * MiB,
+  nbdPooledBytesMax: 8 * MiB,
   nbdErrorMessageBytesMax: 256,
   /** While others wait for buffers, whoever holds some has to move this much in this time. */
   nbdStallMs: 10_000,

@@ -43,7 +43,7 @@ async function zeroTail(core: Core, space: AddressSpace, end: number, { signal, 
 
 /** A truncate whose last step, in the store, had failed: done before anything is built on its result. */
 export async function finishTruncate(core: Core, space: AddressSpace): Promise<void> {
-  if (space.truncating) return await space.truncating;
+  if (space.truncating) return space.truncating;
   if (space.pendingTruncate === undefined) return;
   await withInvalidateLock(core, space, {}, () => cutStore(space));
 }

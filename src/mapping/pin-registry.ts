@@ -138,7 +138,7 @@ export function callSite(): string {
   Error.captureStackTrace(holder, callSite);
   Error.stackTraceLimit = before;
   const lines = (holder.stack ?? "").split("\n").slice(1);
-  const own = new URL("..", import.meta.url).href;
+  const own = import.meta.url.replace(/mapping\/[^/]*$/, "");
   const line = lines.find((text) => !text.includes(own) && !text.includes("node:internal")) ?? lines.at(-1) ?? "";
   return line.trim().replace(/^at /, "");
 }

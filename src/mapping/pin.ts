@@ -98,7 +98,7 @@ export async function takeAbortably(work: () => Promise<void>, signal: AbortSign
       throw error;
     },
   );
-  if (!signal) return await done;
+  if (!signal) return done;
   try {
     await unlessAborted(done, signal);
   } catch (error) {

@@ -113,7 +113,9 @@ export class Writer {
     for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
       const answer = await this.#locks.acquire(page.frame, space.id, page.index, layout.MODE_SHARED, owner);
       if (answer !== layout.OK) return failures;
+      const isServed = this.#isServed(page);
       this.#locks.unlockShared(page.frame);
+      if (isServed) return failures;
       const { failures: failed, blocked } = await this.writeNow(space, [page]);
       failures.push(...failed);
       if (blocked.length === 0) return failures;
@@ -124,6 +126,15 @@ export class Writer {
       }
     }
     return failures;
+  }
+
+  /**
+   * A dirty page that a sync has tagged and that has lost its tag since: somebody else has written an image of it that began
+   * after the tag, and all that the sync covers is in that. Else every sync would write a pinned page again.
+   */
+  #isServed(page: DirtyPage): boolean {
+    const { dirty, towrite, failed, writeback } = wordBits;
+    return (flagsOf(this.#frames.words, page.frame) & (dirty | towrite | failed | writeback)) === dirty;
   }
 
   /** Begins the write of pages[at] and of those after it that lie next to each other, without waiting. */

@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { type AddressInfo, type Socket, connect, createServer } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { buffer as bufferOf } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
 import { MessageChannel } from "node:worker_threads";
@@ -164,6 +164,29 @@ test("an aborted sendTo destroys its target, and lets go of pages only when noth
   ended.abort(new Error("enough"));
   assert.equal(await outcome, "enough");
   assert.equal(client.destroyed, true);
+  assert.deepEqual(cache.pins(), []);
+});
+
+test("an aborted sendTo keeps its pages pinned until the target's write in progress calls back", async (t) => {
+  const { cache, file } = await openMemory(t, 4);
+  let finish = () => {};
+  const target = new Writable({
+    write(_chunk, _encoding, callback) {
+      finish = callback;
+    },
+  });
+  target.on("error", () => {});
+  const ended = new AbortController();
+  const outcome = file.sendTo(target, 0, 2 * pageSize, { signal: ended.signal }).then(
+    () => "sent",
+    (error: Error) => error.message,
+  );
+  await until(() => cache.pins().length === 1, "the pages are with the target");
+  ended.abort(new Error("enough"));
+  await until(() => target.destroyed, "the target is destroyed");
+  assert.equal(cache.pins().length, 1, "its write is still in progress");
+  finish();
+  assert.equal(await outcome, "enough");
   assert.deepEqual(cache.pins(), []);
 });
 

@@ -100,7 +100,9 @@ test("what cannot be served: status 1, one line with the code", async (t) => {
     ["EINVAL", "/dev/null"],
     ["EINVAL", ""],
   ];
-  const outcomes = await Promise.all(lines.map(([, ...args]) => pinfold(undo, folder, "serve", "--nbd", "127.0.0.1:0", ...args)));
+  const outcomes = await Promise.all(
+    lines.map(([, ...args]) => pinfold(undo, folder, "serve", "--nbd", "127.0.0.1:0", ...args)),
+  );
   outcomes.forEach((outcome, at) => {
     const [code, ...args] = lines[at] as [string, ...string[]];
     assert.equal(outcome.code, 1, `${args.join(" ")}: ${outcome.stderr}`);
@@ -179,7 +181,11 @@ test("several targets are several exports; the first is the default; --read-only
   const reader = await readOnly.client("two");
   assert.match(readOnly.stdout, /two \(1\.00 MiB, read-only\)/);
   assert.deepEqual(await reader.read(0, 4096), Buffer.alloc(4096, 2));
-  for (const attempt of [() => reader.write(0, Buffer.alloc(4096)), () => reader.trim(0, 4096), () => reader.writeZeroes(0, 4096)]) {
+  for (const attempt of [
+    () => reader.write(0, Buffer.alloc(4096)),
+    () => reader.trim(0, 4096),
+    () => reader.writeZeroes(0, 4096),
+  ]) {
     await assert.rejects(attempt, { number: replyError.EPERM });
   }
   await reader.flush();

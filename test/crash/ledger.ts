@@ -72,9 +72,15 @@ export class Ledger {
       const bytes = Buffer.from(disk.buffer, disk.byteOffset + block * blockBytes, blockBytes);
       const found = new Set<number>();
       for (let sector = 0; sector < blockBytes / sectorBytes; sector++) {
-        const version = this.#versionOf(bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes), block, sector);
+        const version = this.#versionOf(
+          bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes),
+          block,
+          sector,
+        );
         if (version === undefined) {
-          wrong.push(`block ${block} sector ${sector}: neither old nor new (durable ${this.durable[block]}, issued ${this.issued[block]})`);
+          wrong.push(
+            `block ${block} sector ${sector}: neither old nor new (durable ${this.durable[block]}, issued ${this.issued[block]})`,
+          );
         } else found.add(version);
       }
       this.#restart(block, found);

@@ -17,7 +17,8 @@ export async function loadUntilEnd(
         await step(client, ledger, random);
       } catch (error) {
         // The end of the server: a closed connection, or ESHUTDOWN.
-        if (client.over || (error as { number?: number }).number === 108 || /connection ended/.test(String(error))) return;
+        if (client.over || (error as { number?: number }).number === 108 || /connection ended/.test(String(error)))
+          return;
         throw error;
       }
     }

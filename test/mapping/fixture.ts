@@ -6,7 +6,7 @@
 import { fail } from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { setImmediate, setTimeout } from "node:timers/promises";
-import { type CachedFile, MemoryStore, PageCache, type PageCacheOptions } from "../../src/index.js";
+import { type CachedFile, MemoryStore, PageCache, type PageCacheOptions, UserPages } from "../../src/index.js";
 import { ScriptedStore, type ScriptedStoreOptions } from "../../src/testing/index.js";
 
 export const page = 4096;
@@ -36,13 +36,22 @@ export async function open(t: TestContext, options: FixtureOptions = {}): Promis
   const capacity = options.capacityBytes === undefined ? {} : { capacityBytes: options.capacityBytes };
   const memory = new MemoryStore({ sizeBytes: (options.pages ?? 256) * pageSize, ...capacity });
   const store = new ScriptedStore(memory, options.store ?? {});
-  const cache = await PageCache.open({ memory: (options.frames ?? 64) * pageSize, writebackIntervalMs: never, ...options.cache });
+  const cache = await PageCache.open({
+    memory: (options.frames ?? 64) * pageSize,
+    writebackIntervalMs: never,
+    ...options.cache,
+  });
   t.after(async () => {
     store.clear();
-    for (const pin of [...cache.core.pins]) (pin.handle as { put?(): void } | undefined)?.put?.();
+    for (const pin of cache.core.pins) putIfHandled(pin.handle);
     await cache.close({ discard: true }).catch(() => {});
   });
   return { cache, file: await cache.open(store), store, memory };
+}
+
+/** Pins that a failed test has left. */
+function putIfHandled(handle: object | undefined): void {
+  if (handle instanceof UserPages && handle.isPinned) handle.put();
 }
 
 export function filled(value: number, length = page): Uint8Array {

@@ -42,7 +42,7 @@ test("readahead that meets a bad page keeps the others; the error waits for whoe
       if (position <= 3 * page && position + length > 3 * page) throw new PinfoldError("EIO", "bad sector");
     },
   });
-  for (const index of [0, 1]) strictEqual(await byteAt(file, index * page + page - 1) , 0);
+  for (const index of [0, 1]) strictEqual(await byteAt(file, index * page + page - 1), 0);
   const target = new Uint8Array(page);
   await file.read(target, 0, page, 0);
   await file.read(target, 0, page, page);

@@ -30,7 +30,10 @@ test("a pin that can never be had is EINVAL at once", async (t) => {
 test("when pins alone hold all frames, a miss fails after frameWaitMs and names them", async (t) => {
   const { file, cache } = await open(t, { cache: { frameWaitMs } });
   const all = await file.getUserPages(0, 63 * page);
-  await rejects(file.getUserPages(100 * page, 1), { code: "ERR_PINFOLD_NO_FRAMES", message: /locked read pin of memory:\d+ \[0, 258048\)/ });
+  await rejects(file.getUserPages(100 * page, 1), {
+    code: "ERR_PINFOLD_NO_FRAMES",
+    message: /locked read pin of memory:\d+ \[0, 258048\)/,
+  });
   all.put();
   (await file.getUserPages(100 * page, 1)).put();
   cache.verify({ quiesce: true });
@@ -53,7 +56,10 @@ test("pages that are dirty under write pins do not hide that pins alone hold all
 test("a pin over several pages fails too when pins alone hold the credits that it needs", async (t) => {
   const { file, cache } = await open(t, { cache: { frameWaitMs } });
   const most = await file.getUserPages(0, 40 * page);
-  await rejects(file.getUserPages(100 * page, 40 * page), { code: "ERR_PINFOLD_NO_FRAMES", message: /locked read pin/ });
+  await rejects(file.getUserPages(100 * page, 40 * page), {
+    code: "ERR_PINFOLD_NO_FRAMES",
+    message: /locked read pin/,
+  });
   most.put();
   (await file.getUserPages(100 * page, 40 * page)).put();
   cache.verify({ quiesce: true });
@@ -87,7 +93,8 @@ test("counted write pins have a limit, whose error names the holders, also when 
   const results = await Promise.allSettled(pins);
   const got = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   strictEqual(got.length, 4);
-  for (const result of results) if (result.status === "rejected") strictEqual((result.reason as { code: string }).code, "ERR_PINFOLD_PIN_LIMIT");
+  for (const result of results)
+    if (result.status === "rejected") strictEqual((result.reason as { code: string }).code, "ERR_PINFOLD_PIN_LIMIT");
   strictEqual(cache.stats().dirtyPages, 4);
   await rejects(file.getUserPages(20 * page, 1, { write: true, longterm: true }), /4 of 4 pages .* counted write pin/);
   (await file.getUserPages(20 * page, 1, { longterm: true })).put();
@@ -123,7 +130,14 @@ test("a write pin's page is dirty before a byte of it can change, and its put ne
   const { file, cache, store } = await open(t);
   const pages = await file.getUserPages(0, page, { write: true });
   strictEqual(cache.stats().dirtyPages, 1);
-  deepStrictEqual(store.calls().map(({ name }) => name).filter((name) => name.startsWith("pageMkwrite") || name === "setPageDirty").slice(-2), ["pageMkwrite", "setPageDirty"]);
+  deepStrictEqual(
+    store
+      .calls()
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith("pageMkwrite") || name === "setPageDirty")
+      .slice(-2),
+    ["pageMkwrite", "setPageDirty"],
+  );
   pages.put();
 });
 
@@ -133,7 +147,10 @@ test("pages come back in a pin with the bytes that the store has", async (t) => 
   const file = await cache.open(memory);
   const pages = await file.getUserPages(10, 2 * page);
   ok([...pages].every(({ bytes }) => bytes.every((byte) => byte === 5)));
-  deepStrictEqual([...pages].map(({ bytes }) => bytes.length), [page - 10, page, 10]);
+  deepStrictEqual(
+    [...pages].map(({ bytes }) => bytes.length),
+    [page - 10, page, 10],
+  );
   pages.put();
 });
 
@@ -195,7 +212,11 @@ test("putUnmodified leaves a page dirty where a write or a snapshot came between
 });
 
 test("a grant that comes while a snapshot is written does not call written blocks a reservation", async (t) => {
-  const { file, store, memory } = await open(t, { pages: 64, cache: { pageSize: 65_536 }, store: { syncCalls: false } });
+  const { file, store, memory } = await open(t, {
+    pages: 64,
+    cache: { pageSize: 65_536 },
+    store: { syncCalls: false },
+  });
   const pages = await file.getUserPages(0, 100, { write: true, longterm: true });
   pages.bytes.fill(3);
   const write = store.hold("writePages");

@@ -9,10 +9,10 @@ import { byteAt, codeOf, filled, open, page, storedAt, turns, until, writeAt } f
 test("a punch ends under constant readers", async (t) => {
   const { file, store } = await open(t);
   await file.write(filled(1, 20 * page), 0, 20 * page, 0);
-  let goOn = true;
+  const run = { goOn: true };
   let reads = 0;
   const reader = async (number: number) => {
-    for (let i = number; goOn; i++) {
+    for (let i = number; run.goOn; i++) {
       const pages = await file.getUserPages((i % 20) * page, 1);
       reads += 1;
       await setImmediate();
@@ -23,7 +23,7 @@ test("a punch ends under constant readers", async (t) => {
   const readers = Promise.all([reader(0), reader(5), reader(11)]);
   await until(() => reads > 20, "readers");
   await file.punchHole(2 * page, 10 * page);
-  goOn = false;
+  run.goOn = false;
   await readers;
   strictEqual(store.count("punch"), 1);
   strictEqual(await byteAt(file, 3 * page), 0);

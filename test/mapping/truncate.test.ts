@@ -65,10 +65,10 @@ test("write-back during a truncate that is aborted loses nothing of what comes b
 
 test("truncate within a page ends though pins of what stays come all the time", async (t) => {
   const { file } = await open(t);
-  let goOn = true;
+  const run = { goOn: true };
   let taken = 0;
   const reader = async () => {
-    while (goOn) {
+    while (run.goOn) {
       const pages = await file.getUserPages(0, 10);
       taken += 1;
       await setImmediate();
@@ -78,7 +78,7 @@ test("truncate within a page ends though pins of what stays come all the time", 
   const readers = Promise.all([reader(), reader(), reader()]);
   await until(() => taken > 10, "readers");
   await file.truncate(100);
-  goOn = false;
+  run.goOn = false;
   await readers;
   strictEqual(file.size, 100);
 });

@@ -51,9 +51,9 @@ test("the gate opens though the writer that closed it was aborted and another on
 
 test("a writer gets its turn under constant readers", async (t) => {
   const { file } = await open(t);
-  let goOn = true;
+  const run = { goOn: true };
   const reader = async () => {
-    while (goOn) {
+    while (run.goOn) {
       const pages = await file.getUserPages(0, 1);
       await setImmediate();
       await setImmediate();
@@ -66,7 +66,7 @@ test("a writer gets its turn under constant readers", async (t) => {
   const upgraded = await file.getUserPages(0, 1);
   await upgraded.upgrade();
   upgraded.put();
-  goOn = false;
+  run.goOn = false;
   await readers;
 });
 

@@ -254,7 +254,10 @@ export class ArrayModel {
   }
 
   async truncate(): Promise<void> {
-    const length = this.random.below(6) === 0 ? this.random.below(this.subject.maxBytes) : Math.max(0, this.size - this.random.below(5 * block));
+    const length =
+      this.random.below(6) === 0
+        ? this.random.below(this.subject.maxBytes)
+        : Math.max(0, this.size - this.random.below(5 * block));
     this.#say(`to ${length}`);
     const busy = length < this.size && this.#held.some((pin) => pin.position + pin.length > length);
     const failure = await this.subject.file.truncate(length).then(() => undefined, codeOf);
@@ -309,7 +312,10 @@ export class ArrayModel {
     this.#same(stored, 0, "the storage after a sync");
     const usage = this.subject.usage?.();
     if (!usage) return;
-    ok(usage.allocatedBlocks <= this.#touched.size, `${usage.allocatedBlocks} blocks have space, ${this.#touched.size} were ever written`);
+    ok(
+      usage.allocatedBlocks <= this.#touched.size,
+      `${usage.allocatedBlocks} blocks have space, ${this.#touched.size} were ever written`,
+    );
     if (this.#held.length === 0) strictEqual(usage.reservedBlocks, 0, "nothing is reserved when nothing is dirty");
   }
 

@@ -35,7 +35,7 @@ async function memorySubject(t: TestContext, pageSize: number): Promise<Subject>
     file: await cache.open(store),
     async reopen() {
       store = store.reopen();
-      return await cache.open(store);
+      return cache.open(store);
     },
     stored: () => store.snapshot(),
     usage: () => store.usage(),
@@ -67,7 +67,10 @@ async function run(t: TestContext, subject: Subject, steps: number): Promise<voi
     model.said = "the end";
     await model.finish();
   } catch (error) {
-    throw new Error(`operation ${done} (${model.said}) failed; run again with PINFOLD_SEED=${seed}: ${(error as Error).message}`, { cause: error });
+    throw new Error(
+      `operation ${done} (${model.said}) failed; run again with PINFOLD_SEED=${seed}: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   t.diagnostic(`seed ${seed}`);
   strictEqual(done, steps);

@@ -191,7 +191,10 @@ export class SliceTask {
     if (this.#held.length >= 3) return;
     const page = this.#anyPage();
     await attempt(this.#shared, async () => {
-      const pages = await this.#shared.file.getUserPages(this.#start(page), this.#slice, { write: true, longterm: true });
+      const pages = await this.#shared.file.getUserPages(this.#start(page), this.#slice, {
+        write: true,
+        longterm: true,
+      });
       this.#held.push({ pages, page });
     });
   }
@@ -226,7 +229,12 @@ export class SliceTask {
 
   async #several(): Promise<void> {
     const { cache, file } = this.#shared;
-    const ranges = [0, 1, 2].map((i) => ({ file, position: this.#start(this.#anyPage()), length: this.#slice, write: i > 0 }));
+    const ranges = [0, 1, 2].map((i) => ({
+      file,
+      position: this.#start(this.#anyPage()),
+      length: this.#slice,
+      write: i > 0,
+    }));
     await attempt(this.#shared, async () => {
       const pinned = await cache.pin(ranges);
       for (const pages of pinned) this.#checkPins(pages, "one of several");
@@ -299,12 +307,17 @@ export class TailTask {
       bytes.set(data.subarray(0, written), position);
       if (written > 0) this.#shared.size = Math.max(this.#shared.size, position + written);
     } else if (choice === 2) {
-      if (await attempt(this.#shared, () => file.punchHole(position, length))) bytes.fill(0, position, Math.min(position + length, this.#shared.size));
+      if (await attempt(this.#shared, () => file.punchHole(position, length)))
+        bytes.fill(0, position, Math.min(position + length, this.#shared.size));
     } else {
       const target = new Uint8Array(length);
       await attempt(this.#shared, async () => {
         const { bytesRead } = await file.read(target, 0, length, position);
-        strictEqual(Buffer.compare(target.subarray(0, bytesRead), bytes.subarray(position, position + bytesRead)), 0, "the tail");
+        strictEqual(
+          Buffer.compare(target.subarray(0, bytesRead), bytes.subarray(position, position + bytesRead)),
+          0,
+          "the tail",
+        );
       });
     }
     strictEqual(file.size, this.#shared.size, "the size");

@@ -14,7 +14,15 @@ import { type Shared, SliceTask, TailTask } from "./shared-file.js";
 
 const tasks = 5;
 const soakS = Number(process.env.PINFOLD_SOAK_S ?? 5);
-const waitingCalls: StoreCallName[] = ["readPages", "writePages", "sync", "pageMkwrite", "setSize", "truncate", "punch"];
+const waitingCalls: StoreCallName[] = [
+  "readPages",
+  "writePages",
+  "sync",
+  "pageMkwrite",
+  "setSize",
+  "truncate",
+  "punch",
+];
 
 interface Setting {
   readonly pageSize: number;
@@ -58,7 +66,8 @@ function disturb({ store, random }: Table, failing: boolean): void {
       async before() {
         for (let turns = random.below(4); turns > 0; turns--) await setImmediate();
         if (random.below(50) === 0) await setTimeout(random.below(5));
-        if (failing && random.below(60) === 0) throw new PinfoldError(name === "pageMkwrite" ? "ENOSPC" : "EIO", `scripted failure of ${name}`);
+        if (failing && random.below(60) === 0)
+          throw new PinfoldError(name === "pageMkwrite" ? "ENOSPC" : "EIO", `scripted failure of ${name}`);
       },
     });
   }
@@ -91,7 +100,8 @@ async function oneRound(table: Table, setting: Setting, steps: number): Promise<
 }
 
 async function run(t: TestContext, setting: Setting, goOn: (round: number) => boolean, steps: number): Promise<void> {
-  const seed = process.env.PINFOLD_SEED === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(process.env.PINFOLD_SEED);
+  const seed =
+    process.env.PINFOLD_SEED === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(process.env.PINFOLD_SEED);
   const table = await openTable(t, new SeededRandom(seed), setting);
   let round = 0;
   try {
@@ -112,5 +122,10 @@ test("tasks on one file do not disturb each other's bytes, pages of 64 KiB, a st
 
 test("a store that fails now and then loses nothing (soak)", async (t) => {
   const untilMs = Date.now() + soakS * 1000;
-  await run(t, { pageSize: 4096, syncCalls: false, failing: true }, (round) => round === 0 || Date.now() < untilMs, 200);
+  await run(
+    t,
+    { pageSize: 4096, syncCalls: false, failing: true },
+    (round) => round === 0 || Date.now() < untilMs,
+    200,
+  );
 });

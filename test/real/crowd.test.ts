@@ -32,7 +32,9 @@ test("a client that sends half a WRITE and stalls for 10 s delays nobody's READ,
   const startMs = Date.now();
   let longestMs = 0;
   for (let round = 0; Date.now() - startMs < stallMs; round++) {
-    const read = await tookMs(other.read(0, 64 * KiB).then((bytes) => assert.ok(pattern(64 * KiB, round + 1).equals(bytes))));
+    const read = await tookMs(
+      other.read(0, 64 * KiB).then((bytes) => assert.ok(pattern(64 * KiB, round + 1).equals(bytes))),
+    );
     const write = await tookMs(other.write(0, pattern(64 * KiB, round + 2)));
     const flush = await tookMs(other.flush());
     longestMs = Math.max(longestMs, read, write, flush);

@@ -72,7 +72,13 @@ test("a tree copied to an ext4 on the disk is whole: e2fsck is content, and afte
   if (tree === undefined) return t.skip("no tree to copy: no /usr/include");
   const source = join(folder, "source");
   mkdirSync(source);
-  await run("sh", ["-c", 'find "$1" -type f | LC_ALL=C sort | head -n 2500 | xargs cp --parents -t "$2"', "sh", tree, source]);
+  await run("sh", [
+    "-c",
+    'find "$1" -type f | LC_ALL=C sort | head -n 2500 | xargs cp --parents -t "$2"',
+    "sh",
+    tree,
+    source,
+  ]);
 
   const first = await startServing(t, undo, [disk], { size: "256MiB", memory: "16MiB" });
   const one = await attach(undo, first);

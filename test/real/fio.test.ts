@@ -57,7 +57,8 @@ for (const pageSize of [4096, 65_536]) {
           assert.equal(report.error, 0);
           assert.ok(report.write.total_ios > 0 && report.read.total_ios > 0);
         }
-        const sum = (kind: "read" | "write") => Math.round(reports.reduce((total, report) => total + report[kind].iops, 0));
+        const sum = (kind: "read" | "write") =>
+          Math.round(reports.reduce((total, report) => total + report[kind].iops, 0));
         const peak = server.peakBytes;
         t.diagnostic(`${sum("read")} reads/s, ${sum("write")} writes/s, peak memory ${(peak / MiB).toFixed(0)} MiB`);
         assert.ok(peak <= 16 * MiB + overheadBytes, `${peak} bytes at most`);

@@ -15,7 +15,11 @@ import { startServing, Undo } from "./server-process.js";
 const ext4 = { mebibytes: 48, mkfs: ["mkfs.ext4", "-q", "-b", "4096", "-m", "0"] } as const;
 const page = 4096;
 
-function smallDisk(t: TestContext, undo: Undo, options: { mebibytes: number; mkfs: readonly string[] }): SmallDisk | undefined {
+function smallDisk(
+  t: TestContext,
+  undo: Undo,
+  options: { mebibytes: number; mkfs: readonly string[] },
+): SmallDisk | undefined {
   const missing = missingForDisks(options.mkfs[0] as string, "fallocate");
   if (missing !== null) {
     t.skip(missing);
@@ -27,7 +31,11 @@ function smallDisk(t: TestContext, undo: Undo, options: { mebibytes: number; mkf
 }
 
 /** Writes a block in each piece of the disk until one is refused; how many were taken, and the refusal's number. */
-async function writeUntilRefused(client: NbdClient, from: number, to: number): Promise<{ taken: number; number: number | undefined }> {
+async function writeUntilRefused(
+  client: NbdClient,
+  from: number,
+  to: number,
+): Promise<{ taken: number; number: number | undefined }> {
   for (let taken = 0; from + taken * MiB < to; taken++) {
     try {
       await client.write(from + taken * MiB, pattern(256 * 1024, taken));

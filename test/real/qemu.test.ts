@@ -32,7 +32,11 @@ for (const pageSize of [4096, 65_536]) {
   test(`qemu-io finds its patterns everywhere on the disk, aligned and not, with pages of ${pageSize} bytes`, async (t) => {
     if (!has(t, "qemu-io")) return;
     const undo = new Undo(t);
-    const server = await startServing(t, undo, [join(scratchFolder(t), "disk")], { size: "64MiB", memory: "8MiB", pageSize });
+    const server = await startServing(t, undo, [join(scratchFolder(t), "disk")], {
+      size: "64MiB",
+      memory: "8MiB",
+      pageSize,
+    });
     const writes: string[] = [];
     const reads: string[] = [];
     for (let at = 0; at < 64; at += 4) {
@@ -92,7 +96,16 @@ test("nbdinfo shows what is promised, for each export", async (t) => {
   const undo = new Undo(t);
   const folder = scratchFolder(t);
   const server = await startServing(t, undo, [join(folder, "one"), join(folder, "two")], { size: "3MiB" });
-  const abilities = ["can_cache", "can_df", "can_fast_zero", "can_flush", "can_fua", "can_multi_conn", "can_trim", "can_zero"];
+  const abilities = [
+    "can_cache",
+    "can_df",
+    "can_fast_zero",
+    "can_flush",
+    "can_fua",
+    "can_multi_conn",
+    "can_trim",
+    "can_zero",
+  ];
   for (const name of ["", "one", "two"]) {
     const text = await run("nbdinfo", ["--json", server.uri(name)]);
     const [disk] = (JSON.parse(text) as { exports: Record<string, unknown>[] }).exports;
@@ -117,7 +130,8 @@ async function ext4Image(t: TestContext, mebibytes: number): Promise<string | un
   const folder = scratchFolder(t);
   // As much of it as there is room for: what counts is that it is a real file system with real files.
   const part = join(folder, "tree");
-  const script = 'mkdir "$2" && cd "$1" && find . -xdev -type f -size -2048k -print0 | LC_ALL=C sort -z | head -z -n 4000 | cpio -0pdm --quiet "$2"';
+  const script =
+    'mkdir "$2" && cd "$1" && find . -xdev -type f -size -2048k -print0 | LC_ALL=C sort -z | head -z -n 4000 | cpio -0pdm --quiet "$2"';
   if (pathOf("cpio") === undefined) {
     await run("sh", ["-c", script.replace(/cpio .*$/, 'xargs -0 cp --parents -t "$2"'), "sh", tree, part]);
   } else await run("sh", ["-c", script, "sh", tree, part]);
@@ -148,7 +162,15 @@ for (const memory of [16, 256]) {
     const sparse = join(folder, "sparse");
     await run("truncate", ["-s", String(GiB), sparse]);
     for (const at of [0, 211, 500, 987]) {
-      const args = ["if=/dev/urandom", `of=${sparse}`, "bs=1M", `seek=${at}`, "count=32", "conv=notrunc", "status=none"];
+      const args = [
+        "if=/dev/urandom",
+        `of=${sparse}`,
+        "bs=1M",
+        `seek=${at}`,
+        "count=32",
+        "conv=notrunc",
+        "status=none",
+      ];
       await run("dd", args);
     }
     const server = await startServing(t, undo, [join(folder, "disk")], { size: "1GiB", memory: `${memory}MiB` });

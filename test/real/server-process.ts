@@ -36,7 +36,11 @@ export function has(t: TestContext, ...programs: string[]): boolean {
 const execute = promisify(execFile);
 
 /** Runs a program to its end; its standard output. Rejects with `stdout` and `stderr` where it fails. */
-export async function run(program: string, args: readonly string[], options: { cwd?: string; timeoutMs?: number } = {}) {
+export async function run(
+  program: string,
+  args: readonly string[],
+  options: { cwd?: string; timeoutMs?: number } = {},
+) {
   const { stdout } = await execute(pathOf(program) ?? program, args, {
     timeout: options.timeoutMs ?? 120_000,
     maxBuffer: 64 * 1024 * 1024,
@@ -80,7 +84,12 @@ export class Program {
   stderr = "";
   readonly ended: Promise<Ended>;
 
-  constructor(undo: Undo, program: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}) {
+  constructor(
+    undo: Undo,
+    program: string,
+    args: readonly string[],
+    options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  ) {
     this.child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
     this.child.stdout?.on("data", (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.child.stderr?.on("data", (chunk: Buffer) => (this.stderr += chunk.toString()));

@@ -23,7 +23,9 @@ test("more reads and writes of one page than there are places for waiters all wa
     await device.read(target, 4096, signal);
     return target[99] === 7;
   });
-  const writes = Array.from({ length: requests }, (_, at) => device.write(new Uint8Array([at & 0xff]), 4096 + (at % 50), signal));
+  const writes = Array.from({ length: requests }, (_, at) =>
+    device.write(new Uint8Array([at & 0xff]), 4096 + (at % 50), signal),
+  );
   await hold.entered;
   hold.release();
   assert.ok((await Promise.all(reads)).every(Boolean));

@@ -159,7 +159,8 @@ const endings = {
     const space = cache.core.spaces[0];
     void cache.core.writer.writeNow(space, [{ frame: cache.core.table.find(0, 0), index: 0 }, { frame: cache.core.table.find(0, 1), index: 1 }]);
     process.exit(0);`,
-  "with a page pinned for writing": "await file.getUserPages(100, 10, { write: true, longterm: true }); process.exit(0);",
+  "with a page pinned for writing":
+    "await file.getUserPages(100, 10, { write: true, longterm: true }); process.exit(0);",
 };
 
 for (const [name, program] of Object.entries(endings)) {
@@ -171,7 +172,10 @@ for (const [name, program] of Object.entries(endings)) {
 }
 
 test("an error at exit is told on standard error", async (t) => {
-  const { stderr } = await runToExit(t, "cache.core.spaces[0].store.writePagesSync = () => { throw new Error('no'); }; process.exit(0);");
+  const { stderr } = await runToExit(
+    t,
+    "cache.core.spaces[0].store.writePagesSync = () => { throw new Error('no'); }; process.exit(0);",
+  );
   match(stderr, /not everything could be written at exit: .*no/);
 });
 

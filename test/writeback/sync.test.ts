@@ -49,7 +49,10 @@ test("sync with pinned: fail names the holders, and writes the other pages", asy
   const { file, memory } = await open(t);
   await file.write(filled(5, 2 * page), 0, 2 * page, 0);
   const pages = await file.getUserPages(0, page, { write: true });
-  await rejects(file.sync({ pinned: "fail" }), { code: "ERR_PINFOLD_PINNED", message: /locked write pin of memory:\d+ \[0, 4096\)/ });
+  await rejects(file.sync({ pinned: "fail" }), {
+    code: "ERR_PINFOLD_PINNED",
+    message: /locked write pin of memory:\d+ \[0, 4096\)/,
+  });
   strictEqual(storedAt(memory, page), 5);
   pages.put();
   await file.sync({ pinned: "fail" });

@@ -13,7 +13,13 @@ test("neighbouring pages go to the store in one call, runs ascending", async (t)
   const { file, store } = await open(t);
   for (const index of [12, 3, 11, 5, 4, 10]) await writeAt(file, index, 1);
   await file.sync();
-  deepStrictEqual(store.calls("writePages").map(({ position, length }) => [position / page, length / page]), [[3, 3], [10, 3]]);
+  deepStrictEqual(
+    store.calls("writePages").map(({ position, length }) => [position / page, length / page]),
+    [
+      [3, 3],
+      [10, 3],
+    ],
+  );
 });
 
 test("of a page of 64 KiB only blocks that were asked for are written, so holes stay holes", async (t) => {
@@ -21,7 +27,13 @@ test("of a page of 64 KiB only blocks that were asked for are written, so holes 
   await file.write(filled(1, 100), 0, 100, 3 * page);
   await file.write(filled(2, 2 * page), 0, 2 * page, 8 * page);
   await file.sync();
-  deepStrictEqual(store.calls("writePages").map(({ position, length }) => [position / page, length / page]), [[3, 1], [8, 2]]);
+  deepStrictEqual(
+    store.calls("writePages").map(({ position, length }) => [position / page, length / page]),
+    [
+      [3, 1],
+      [8, 2],
+    ],
+  );
   strictEqual(memory.usage().allocatedBlocks, 3);
   await file.write(filled(3, 10), 0, 10, 0);
   await file.sync();
@@ -32,7 +44,10 @@ test("nothing is written past the end of the file", async (t) => {
   const { file, store, memory } = await open(t, { pages: 0 });
   await file.write(filled(1, page + 100), 0, page + 100, 0);
   await file.sync();
-  deepStrictEqual(store.calls("writePages").map(({ position, length }) => [position, length]), [[0, page + 100]]);
+  deepStrictEqual(
+    store.calls("writePages").map(({ position, length }) => [position, length]),
+    [[0, page + 100]],
+  );
   strictEqual(memory.snapshot().length, page + 100);
 });
 
