@@ -97,7 +97,7 @@ export class PageCache implements AsyncDisposable {
     this.#options = options;
     this.core = new Core(options, clock);
     this.#leaks = new LeakWatch(this.core);
-    this.core.locks.onStuck = (wait) => this.#reportStuck(wait);
+    this.core.locks.queues.onStuck = (wait) => this.#reportStuck(wait);
     this.core.writer.onFailed = (space, { index, error }) =>
       channels.writeError.publish({ file: space.store.name, index, error });
     this.core.writer.onHealed = (space, index) => channels.healed.publish({ file: space.store.name, index });

@@ -58,7 +58,7 @@ export function collectStats(core: Core): CacheStats {
     pins: core.pins.size,
     pinnedPages,
     leakedPages: core.pins.leakedPages,
-    waiters: core.locks.waiting,
+    waiters: core.locks.queues.waiting,
     evictions: core.reclaimer.evictions,
     hits: files.reduce((sum, file) => sum + file.hits, 0),
     misses: files.reduce((sum, file) => sum + file.misses, 0),

@@ -78,7 +78,7 @@ export class PageTable {
     do answer = this.#words.condemn(frame, thread);
     while (answer === layout.LOST);
     assert(answer === layout.OK, "only its owner removes a page");
-    this.#locks.dismissAll(frame, error);
+    this.#locks.queues.dismissAll(frame, error);
     this.removeFrozen(frame);
   }
 

@@ -58,8 +58,6 @@ export class AddressSpace {
   dataLost: PinfoldError | undefined;
   /** The store is still longer than this: a truncate whose last step failed, tried again before anything depends on it. */
   pendingTruncate: number | undefined;
-  /** The store's truncate that is on its way: nobody starts a second one (extend.ts). */
-  truncating: Promise<void> | undefined;
   /** Keeps new pages of [first, last] out until `opened` resolves: a punch that could not catch up with readers. */
   gate: { readonly first: number; readonly last: number; readonly opened: Promise<void> } | undefined;
   /** Closing: no new work is taken. */

@@ -1,78 +1,33 @@
 /**
- * Page locks as the rest of the cache uses them: the words' steps with their retries, waiting, abort and wake-up.
+ * Page locks as the rest of the cache uses them: the words' steps with their retries, and waiting where they say BUSY.
  *
- * Invariants: a wait is one node of the shared table and one entry of `#waiters`; it ends exactly once, by grant, dismissal
- * or abort, and leaves nothing behind. A release wakes who can go on now before it returns. Locks are never broken.
- * Gate: an exclusive waiter of limits.gateDelayMs keeps new sharers out, for limits.gateClosedMs at most at a time, so that
- * nested read pins cannot lock up (rule 14).
+ * Invariants: a release wakes who can go on now, and puts an idle frame back on its queue, before it returns. Locks are never
+ * broken. The invariants of waiting stand in wait-queues.ts.
  *
- * See also: words/waiters.ts (R22, R23), scopes.ts (EDEADLK).
+ * See also: words/lock.ts (the steps), scopes.ts (EDEADLK).
  */
 import { assert } from "../base/assert.js";
-import type { Clock, Timer } from "../base/clock.js";
-import { PinfoldError, type ErrorCode } from "../base/errors.js";
+import type { Clock } from "../base/clock.js";
+import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import * as layout from "../sync/layout.js";
 import type { Words } from "../sync/words.js";
 import type { Frames } from "./frames.js";
 import type { Scope, Scopes } from "./scopes.js";
-
-export type WaitMode = typeof layout.MODE_SHARED | typeof layout.MODE_EXCLUSIVE | typeof layout.MODE_UPGRADE | typeof layout.MODE_WRITEBACK;
-
-/** Who waits. */
-export interface WaitOwner {
-  readonly signal?: AbortSignal | undefined;
-  readonly scope?: Scope | undefined;
-  /** Whoever only wants the page out of the way does not care that it could not be read: GONE instead of its error. */
-  readonly ignoresLoadErrors?: boolean | undefined;
-}
-
-/** A wait that has lasted for limits.stuckMs. */
-export interface StuckWait {
-  readonly record: number;
-  readonly mapping: number;
-  readonly index: number;
-  readonly mode: WaitMode | typeof layout.MODE_NOTIFY;
-  readonly sinceMs: number;
-  readonly scope: number;
-}
-
-interface Waiter {
-  readonly record: number;
-  readonly mode: number;
-  readonly scope: Scope | undefined;
-  readonly sinceMs: number;
-  readonly settle: (state: number) => void;
-  gateMs: number;
-  reported: boolean;
-  /** What its page's load failed with, where that happened in this thread; other threads get the code alone. */
-  error?: PinfoldError | undefined;
-}
-
-const dismissalCodes: readonly ErrorCode[] = ["EIO", "ENOSPC", "ENOMEM", "EBADF", "EMFILE", "EACCES"];
-
-/** A waiter's result: an index into dismissalCodes + 1, since words hold integers; 0 means "look it up again". */
-function dismissalOf(error: PinfoldError): number {
-  const at = dismissalCodes.indexOf(error.code);
-  return at < 0 ? 1 : at + 1;
-}
+import { type WaitMode, type WaitOwner, WaitQueues, tooManyRetries } from "./wait-queues.js";
 
 export class PageLocks {
   readonly #frames: Frames;
   readonly #words: Words;
-  readonly #clock: Clock;
   readonly #scopes: Scopes;
   readonly #thread: number;
-  readonly #waiters = new Map<number, Waiter>();
-  #timer: Timer | undefined;
-  #listening = false;
-  /** Called for waits that last. */
-  onStuck: (wait: StuckWait) => void = () => {};
+  /** Who waits, and how they are woken. */
+  readonly queues: WaitQueues;
 
   constructor(frames: Frames, clock: Clock, scopes: Scopes) {
     this.#frames = frames;
     this.#words = frames.words;
-    this.#clock = clock;
+    this.queues = new WaitQueues(frames, clock);
     this.#scopes = scopes;
     this.#thread = frames.thread;
   }
@@ -153,7 +108,7 @@ export class PageLocks {
   /** Does what the release of a hold asks for. */
   #settle(record: number, bits: number): void {
     if (bits <= 0) return;
-    if ((bits & layout.WAKE) !== 0) this.wake(record);
+    if ((bits & layout.WAKE) !== 0) this.queues.wake(record);
     if ((bits & layout.IDLE) !== 0) {
       while (this.#words.requeue(record) === layout.LOST);
       this.notifyPool();
@@ -175,7 +130,7 @@ export class PageLocks {
       if (node === layout.GONE) return node;
       if (node === layout.DEADLOCK) throw deadlock(mapping, index);
       if (node === layout.FULL) throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
-      if (node >= 0) return await this.#wait(node, record, mode, owner);
+      if (node >= 0) return await this.queues.wait(node, record, mode, owner);
     }
     throw tooManyRetries();
   }
@@ -195,124 +150,13 @@ export class PageLocks {
     const node = this.#retry(() => this.#words.enqueue(record, mapping, this.#words.indexOf(record), layout.MODE_NOTIFY, this.#thread, 0));
     if (node === layout.FULL) throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
     assert(node >= 0, "the pool's record is always there");
-    await this.#wait(node, record, layout.MODE_NOTIFY, { signal });
+    await this.queues.wait(node, record, layout.MODE_NOTIFY, { signal });
   }
 
   /** Wakes everybody who waits for the pool. */
   notifyPool(): void {
     const record = this.#frames.plan.poolRecord;
-    if ((this.#words.lowWord(record) & (1 << layout.WAITERS_BIT)) !== 0) this.dismissAll(record);
-  }
-
-  #wait(node: number, record: number, mode: number, owner: WaitOwner): Promise<number> {
-    const { signal, scope } = owner;
-    return new Promise<number>((resolve, reject) => {
-      const onAbort = () => this.#abort(node);
-      const settle = (state: number) => {
-        signal?.removeEventListener("abort", onAbort);
-        scope?.endWait(record);
-        this.#waiters.delete(node);
-        const result = this.#accept(node);
-        if (state === layout.NODE_CANCELLED) reject(signal?.reason as Error);
-        else if (state === layout.NODE_GRANTED) resolve(layout.OK);
-        else if (result > 0 && !owner.ignoresLoadErrors) reject(waiter.error ?? dismissed(result));
-        else resolve(layout.GONE);
-      };
-      const waiter: Waiter = { record, mode, scope, sinceMs: this.#clock.nowMs(), settle, gateMs: 0, reported: false };
-      this.#waiters.set(node, waiter);
-      scope?.startWait(record);
-      this.#listen();
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#startTimer();
-    });
-  }
-
-  /** Guard of R23: a waiter that was granted meanwhile takes what it got; its caller lets go of it. */
-  #abort(node: number): void {
-    const record = this.#waiters.get(node)?.record;
-    if (record === undefined) return;
-    for (let i = 0; i < limits.swapRetriesMax; i++) {
-      const answer = this.#words.withdraw(node, layout.NODE_CANCELLED, 0);
-      if (answer === layout.LOST) continue;
-      if (answer === layout.OK) {
-        this.#waiters.get(node)?.settle(layout.NODE_CANCELLED);
-        // Whoever stood behind this one may be able to go on.
-        this.wake(record, true);
-      }
-      return;
-    }
-    throw tooManyRetries();
-  }
-
-  #accept(node: number): number {
-    const result = this.#frames.shared.load(layout.NODES + node * layout.NODE_BYTES + layout.NODE_RESULT);
-    while (this.#words.accept(node) === layout.LOST);
-    return result;
-  }
-
-  /**
-   * Grants to who waits for `record`, first come first served, until the first that has to go on waiting. Those that wait
-   * for the end of write-back, and sharers where the gate has just opened (`sharers`), are looked for behind it too.
-   */
-  wake(record: number, sharers = false): void {
-    // Where the queue looks empty and is not any more, somebody has just joined it: from the start.
-    for (let i = 0; i < limits.swapRetriesMax; i++) {
-      this.#grantAll(record, sharers);
-      if (this.#words.firstWaiter(record) >= 0 || this.#clearWaiters(record)) return;
-    }
-    throw tooManyRetries();
-  }
-
-  #grantAll(record: number, sharers: boolean): void {
-    const words = this.#words;
-    let node = words.firstWaiter(record);
-    for (let i = 0; node >= 0 && i < limits.waitersMax * 4; i++) {
-      const next = words.nextWaiter(node);
-      const answer = words.grant(node, record);
-      if (answer === layout.OK) {
-        this.#deliver(node, layout.NODE_GRANTED);
-        node = words.firstWaiter(record);
-      } else if (answer === layout.BUSY) {
-        node = this.#nextToTry(next, sharers);
-      } else {
-        node = words.firstWaiter(record);
-      }
-    }
-  }
-
-  /** False: somebody waits after all. */
-  #clearWaiters(record: number): boolean {
-    let answer: number;
-    do answer = this.#words.clearWaiters(record);
-    while (answer === layout.LOST);
-    return answer === layout.OK;
-  }
-
-  #nextToTry(from: number, sharers: boolean): number {
-    let node = from;
-    for (let i = 0; node >= 0 && i < limits.waitersMax; i++) {
-      const mode = this.#frames.shared.load(layout.NODES + node * layout.NODE_BYTES + layout.NODE_MODE);
-      if (mode === layout.MODE_WRITEBACK || (sharers && mode === layout.MODE_SHARED)) return node;
-      node = this.#words.nextWaiter(node);
-    }
-    return layout.NONE;
-  }
-
-  /** Ends all waits on a record without a grant: with `error`, or, without one, to look the page up again. */
-  dismissAll(record: number, error?: PinfoldError): void {
-    const result = error ? dismissalOf(error) : 0;
-    for (let i = 0; i < limits.swapRetriesMax; i++) {
-      const node = this.#words.firstWaiter(record);
-      if (node < 0) {
-        if (this.#clearWaiters(record)) return;
-        continue;
-      }
-      if (this.#words.dismiss(node, record, result) !== layout.OK) continue;
-      const waiter = this.#waiters.get(node);
-      if (waiter) waiter.error = error;
-      this.#deliver(node, layout.NODE_DISMISSED);
-    }
-    throw tooManyRetries();
+    if ((this.#words.lowWord(record) & (1 << layout.WAITERS_BIT)) !== 0) this.queues.dismissAll(record);
   }
 
   /**
@@ -332,95 +176,8 @@ export class PageLocks {
     return this.#frames.shared.load(layout.THREADS + this.#thread * layout.THREAD_BYTES + layout.THREAD_RACED);
   }
 
-  /** A node of this thread is settled here and now; another thread's doorbell is rung. */
-  #deliver(node: number, state: number): void {
-    const waiter = this.#waiters.get(node);
-    if (waiter) waiter.settle(state);
-    else {
-      const thread = this.#frames.shared.load(layout.NODES + node * layout.NODE_BYTES + layout.NODE_THREAD);
-      this.#frames.shared.ring(layout.THREADS + thread * layout.THREAD_BYTES + layout.THREAD_DOORBELL);
-    }
-  }
-
-  /** Rule 18: one wait on this thread's doorbell, from its first waiter on, for whatever other threads grant to it. */
-  #listen(): void {
-    if (this.#listening) return;
-    this.#listening = true;
-    const doorbell = layout.THREADS + this.#thread * layout.THREAD_BYTES + layout.THREAD_DOORBELL;
-    const seen = this.#frames.shared.load(doorbell);
-    // What was granted between joining the queue and looking at the doorbell.
-    this.#answerDoorbell();
-    void this.#frames.shared.heard(doorbell, seen).then(() => {
-      this.#listening = false;
-      this.#answerDoorbell();
-      if (this.#waiters.size > 0) this.#listen();
-    });
-  }
-
-  /** Settles what other threads have granted to this one. */
-  #answerDoorbell(): void {
-    for (const [node, waiter] of [...this.#waiters]) {
-      const state = this.#frames.shared.load(layout.NODES + node * layout.NODE_BYTES + layout.NODE_STATE);
-      if (state !== layout.NODE_WAITING) waiter.settle(state);
-    }
-  }
-
-  /** Tasks of this thread that wait at present. */
-  get waiting(): number {
-    return this.#waiters.size;
-  }
-
-  /** While anybody waits, a timer runs that keeps the process alive, works the gates and reports waits that last. */
-  #startTimer(): void {
-    this.#timer ??= this.#clock.after(limits.gateDelayMs, () => this.#tick(), true);
-  }
-
-  #tick(): void {
-    this.#timer = undefined;
-    const nowMs = this.#clock.nowMs();
-    for (const [node, waiter] of [...this.#waiters]) {
-      if (!this.#waiters.has(node)) continue;
-      if (waiter.mode === layout.MODE_EXCLUSIVE || waiter.mode === layout.MODE_UPGRADE) this.#workGate(waiter, nowMs);
-      if (!waiter.reported && nowMs - waiter.sinceMs >= limits.stuckMs) {
-        waiter.reported = true;
-        this.onStuck({
-          record: waiter.record,
-          mapping: this.#words.mappingIdOf(waiter.record),
-          index: this.#words.indexOf(waiter.record) >>> 0,
-          mode: waiter.mode as StuckWait["mode"],
-          sinceMs: waiter.sinceMs,
-          scope: waiter.scope?.id ?? 0,
-        });
-      }
-    }
-    if (this.#waiters.size > 0) this.#startTimer();
-  }
-
-  /** Closes the gate after gateDelayMs of waiting, opens it after gateClosedMs, and so on in turn. */
-  #workGate(waiter: Waiter, nowMs: number): void {
-    const closed = (this.#words.lowWord(waiter.record) & (1 << layout.GATE_BIT)) !== 0;
-    if (!closed && nowMs - Math.max(waiter.sinceMs, waiter.gateMs) >= limits.gateDelayMs) {
-      if (this.#words.setGate(waiter.record, 1) === layout.OK) waiter.gateMs = nowMs;
-    } else if (closed && waiter.gateMs === 0) {
-      // Who closed it may have gone (aborted): from now on this one looks after it.
-      waiter.gateMs = nowMs;
-    } else if (closed && nowMs - waiter.gateMs >= limits.gateClosedMs) {
-      while (this.#words.setGate(waiter.record, 0) === layout.LOST);
-      waiter.gateMs = nowMs;
-      this.wake(waiter.record, true);
-    }
-  }
 }
 
 function deadlock(mapping: number, index: number): PinfoldError {
   return new PinfoldError("EDEADLK", `waiting for page ${index} of file ${mapping} would never end: its holder waits for the caller`);
-}
-
-function dismissed(result: number): PinfoldError {
-  const code = dismissalCodes[result - 1] ?? "EIO";
-  return new PinfoldError(code, "the page could not be read");
-}
-
-function tooManyRetries(): Error {
-  return new Error("a shared word kept changing: another thread is stuck in a latch");
 }

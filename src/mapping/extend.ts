@@ -5,7 +5,7 @@
 import type { AddressSpace } from "../cache/space.js";
 import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
-import type { WaitOwner } from "../frames/locks.js";
+import type { WaitOwner } from "../frames/wait-queues.js";
 import type { Core } from "./core.js";
 import { withInvalidateLock } from "./resize-lock.js";
 
@@ -43,25 +43,21 @@ async function zeroTail(core: Core, space: AddressSpace, end: number, { signal, 
 
 /** A truncate whose last step, in the store, had failed: done before anything is built on its result. */
 export async function finishTruncate(core: Core, space: AddressSpace): Promise<void> {
-  if (space.truncating) return space.truncating;
   if (space.pendingTruncate === undefined) return;
   await withInvalidateLock(core, space, {}, () => cutStore(space));
 }
 
 /**
- * The store's part of a cut to `pendingTruncate`. One call at a time, which all who need it wait for: a second one that came
- * late would cut what has grown again since. The caller holds the invalidate lock.
+ * The store's part of a cut to `pendingTruncate`. One call at a time, and only while it is still to be done: a second one
+ * that came late would cut what has grown again since. The caller holds the invalidate lock, which sees to that.
  */
 export async function cutStore(space: AddressSpace): Promise<void> {
   const size = space.pendingTruncate;
   if (size === undefined) return;
-  space.truncating ??= askStore(space.store, "truncation", () => space.store.truncate(size))
-    .then(() => {
-      space.pendingTruncate = undefined;
-    })
-    .finally(() => {
-      space.changes += 1;
-      space.truncating = undefined;
-    });
-  await space.truncating;
+  try {
+    await askStore(space.store, "truncation", () => space.store.truncate(size));
+    space.pendingTruncate = undefined;
+  } finally {
+    space.changes += 1;
+  }
 }

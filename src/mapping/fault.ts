@@ -11,7 +11,7 @@ import { assert } from "../base/assert.js";
 import { PinfoldError, toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
-import type { WaitOwner } from "../frames/locks.js";
+import type { WaitOwner } from "../frames/wait-queues.js";
 import { readIn } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import { unlessAborted } from "./abort.js";

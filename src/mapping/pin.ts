@@ -12,7 +12,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { checkRange } from "../base/ranges.js";
 import type { AddressSpace } from "../cache/space.js";
-import type { WaitOwner } from "../frames/locks.js";
+import type { WaitOwner } from "../frames/wait-queues.js";
 import type { Scope } from "../frames/scopes.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";

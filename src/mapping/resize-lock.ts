@@ -5,7 +5,7 @@
  */
 import { PinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
-import type { WaitOwner } from "../frames/locks.js";
+import type { WaitOwner } from "../frames/wait-queues.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 

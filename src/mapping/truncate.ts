@@ -17,7 +17,7 @@ import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
 import { countedReads, countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
-import type { WaitOwner } from "../frames/locks.js";
+import type { WaitOwner } from "../frames/wait-queues.js";
 import type { Scope } from "../frames/scopes.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";

@@ -181,7 +181,7 @@ function verifyHolds(core: Core): void {
 function verifyQuiet(core: Core): void {
   const { words, shared, plan } = core.frames;
   if (shared.load(layout.HEADER_LISTS_LATCH) !== 0) breach("the lists' latch is taken");
-  if (shared.load(layout.HEADER_NODES_USED) !== 0 || core.locks.waiting !== 0) breach(`${core.locks.waiting} tasks wait`);
+  if (shared.load(layout.HEADER_NODES_USED) !== 0 || core.locks.queues.waiting !== 0) breach(`${core.locks.queues.waiting} tasks wait`);
   const pinned = new Set<number>();
   for (const pin of core.pins) for (const frame of pin.frames) pinned.add(frame);
   for (let record = 0; record < plan.records; record++) {

@@ -16,7 +16,8 @@ import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import { countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
 import type { Frames } from "../frames/frames.js";
-import type { PageLocks, WaitOwner } from "../frames/locks.js";
+import type { PageLocks } from "../frames/locks.js";
+import type { WaitOwner } from "../frames/wait-queues.js";
 import { writeOut, writeOutSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { DirtyPage } from "./dirty-set.js";
@@ -270,6 +271,6 @@ export class Writer {
     }
     if (page.snapshot >= 0) while (words.giveSnapshot(page.snapshot) === layout.LOST);
     else this.#locks.unlockShared(page.frame);
-    if (bits > 0) this.#locks.wake(page.frame);
+    if (bits > 0) this.#locks.queues.wake(page.frame);
   }
 }

@@ -67,7 +67,7 @@ if (isMainThread) {
     }
     worker.postMessage("end");
     await new Promise((resolve) => void worker.once("exit", resolve));
-    assert.equal(locks.waiting, 0);
+    assert.equal(locks.queues.waiting, 0);
     assert.equal(frames.shared.load(layout.HEADER_NODES_USED), 0);
   });
 } else {

@@ -22,6 +22,19 @@ test("two pins of 60% of the pool at once both end", async (t) => {
   cache.verify({ quiesce: true });
 });
 
+test("two pins of 60% of the pool, each stopped half-way by a page that is held, both end", async (t) => {
+  const { file, cache } = await open(t);
+  const stops = [
+    await file.getUserPages(30 * page, 1, { write: true }),
+    await file.getUserPages(130 * page, 1, { write: true }),
+  ];
+  const both = [0, 100].map(async (first) => (await file.getUserPages(first * page, 37 * page)).put());
+  await turns();
+  for (const pages of stops) pages.put();
+  await Promise.all(both);
+  cache.verify({ quiesce: true });
+});
+
 test("a pin that can never be had is EINVAL at once", async (t) => {
   const { file } = await open(t);
   strictEqual(await codeOf(file.getUserPages(0, 64 * page)), "EINVAL");

@@ -9,7 +9,7 @@ export async function settle(cache: PageCache): Promise<void> {
     // What follows a store call's end takes no turn of the event loop of its own.
     await setImmediate();
     const { core } = cache;
-    const isBusy = core.storeCalls > 0 || core.flusher.isRunning || core.locks.waiting > 0;
+    const isBusy = core.storeCalls > 0 || core.flusher.isRunning || core.locks.queues.waiting > 0;
     if (!isBusy && [...core.openSpaces()].every((space) => space.inFlight.size === 0)) return;
   }
   throw new Error("the cache does not come to rest");
