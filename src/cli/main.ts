@@ -49,8 +49,8 @@ function build(): Command {
     .option("--nbd <address>", "HOST:PORT or unix:PATH to listen on", "127.0.0.1:10809")
     .option("--read-only", "refuse writes")
     .option("--direct", "bypass the kernel's page cache (O_DIRECT)")
-    .action(({}, options: Partial<ServeOptions>, command: Command) =>
-      serve(command.processedArgs[0] as string[], { readOnly: false, direct: false, ...options } as ServeOptions),
+    .action((targets: string[], options: Omit<ServeOptions, "readOnly" | "direct">) =>
+      serve(targets, { readOnly: false, direct: false, ...options }),
     );
   return program;
 }

@@ -34,7 +34,7 @@ test("on a terminal a line shows requests/s, hits, dirty, pinned and errors, fit
   client.destroy();
   const lines = screen()
     .split(/\r|\n/)
-    .map((line) => line.replaceAll(/\u001b\[K/g, ""))
+    .map((line) => line.replaceAll("\u001b[K", ""))
     .filter((line) => line.includes("requests/s"));
   const busy = lines.filter((line) => !line.startsWith("0 "));
   assert.ok(busy.length >= 2, screen());
@@ -48,7 +48,9 @@ test("on a terminal a line shows requests/s, hits, dirty, pinned and errors, fit
   assert.equal(children.length, 1);
   process.kill(children[0] as number, "SIGINT");
   assert.deepEqual(await terminal.ended, { code: 0, signal: null }, terminal.stderr);
-  assert.match(screen(), /\r\u001b\[Kpinfold: ending: [^\n]*\r?\npinfold: ended/, "the line is taken away first");
+  const end = screen().slice(screen().indexOf("pinfold: ending") - 4);
+  assert.ok(end.startsWith("\r\u001b[Kpinfold: ending"), "the line is taken away first");
+  assert.match(end, /pinfold: ended/);
 });
 
 test("without a terminal there is no status line, and no control character", async (t) => {
@@ -59,7 +61,7 @@ test("without a terminal there is no status line, and no control character", asy
   broken.raw(Buffer.alloc(64, 0xff));
   await broken.ended;
   assert.equal((await server.end()).code, 0);
-  assert.doesNotMatch(server.stderr, /requests\/s|\r|\u001b/);
+  for (const text of ["requests/s", "\r", "\u001b"]) assert.ok(!server.stderr.includes(text), JSON.stringify(text));
   assert.match(server.stderr, /pinfold: unix socket: ERR_PINFOLD_PROTOCOL: /);
 });
 

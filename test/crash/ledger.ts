@@ -92,8 +92,9 @@ export class Ledger {
   #restart(block: number, found: ReadonlySet<number>): void {
     this.#busy[block] = 0;
     const oldest = Math.min(...found);
-    this.durable[block] = Number.isFinite(oldest) ? oldest : 0;
-    this.acknowledged[block] = this.durable[block] as number;
+    const version = Number.isFinite(oldest) ? oldest : 0;
+    this.durable[block] = version;
+    this.acknowledged[block] = version;
   }
 
   /** The version of a sector within what is allowed, or undefined. */

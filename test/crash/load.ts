@@ -26,11 +26,11 @@ export async function loadUntilEnd(
   await Promise.all(clients.flatMap((client) => Array.from({ length: depth }, () => lane(client))));
 }
 
-async function step(client: NbdClient, ledger: Ledger, random: (below: number) => number): Promise<void> {
-  if (random(60) === 0) return await ledger.flush(client);
+function step(client: NbdClient, ledger: Ledger, random: (below: number) => number): Promise<void> {
+  if (random(60) === 0) return ledger.flush(client);
   const count = 1 + random(random(4) === 0 ? 40 : 4);
   const block = random(ledger.blocks);
-  if (!ledger.isFree(block, count)) return await new Promise((resolve) => setImmediate(resolve));
+  if (!ledger.isFree(block, count)) return new Promise((resolve) => setImmediate(resolve));
   const kind = random(20);
-  await ledger.write(client, block, count, kind === 0 ? "fua" : kind <= 2 ? "zeros" : "data");
+  return ledger.write(client, block, count, kind === 0 ? "fua" : kind <= 2 ? "zeros" : "data");
 }

@@ -41,6 +41,7 @@ test("the gate opens though the writer that closed it was aborted and another on
   const isClosed = () => (cache.core.frames.words.lowWord(frame) & 16) !== 0;
   await until(isClosed, "the gate closes");
   const second = file.getUserPages(0, 1, { write: true });
+  await turns(3);
   controller.abort();
   await first;
   const inner = await file.getUserPages(0, 1);

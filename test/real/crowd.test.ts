@@ -91,9 +91,9 @@ test("72 clients with 64 requests each for one page are all served, while it is 
   const clients = await Promise.all(Array.from({ length: 72 }, () => server.client()));
   const flusher = await server.client();
   undo.add(() => [...clients, flusher].forEach((client) => client.destroy()));
-  let done = false;
+  const done = new AbortController();
   const flushes = (async () => {
-    for (; !done; ) await flusher.flush();
+    while (!done.signal.aborted) await flusher.flush();
   })();
   await flusher.write(0, pattern(4096));
   // Each client has its own bytes of the page.
@@ -103,7 +103,7 @@ test("72 clients with 64 requests each for one page are all served, while it is 
       await Promise.all(Array.from({ length: 64 }, (_, at) => client.write(number * 50, bytes, { fua: at % 64 < 63 })));
     }),
   );
-  done = true;
+  done.abort();
   await flushes;
   const page = await flusher.read(0, 4096);
   clients.forEach((_, number) => {

@@ -117,9 +117,9 @@ export class Program {
     }
   }
 
-  async end(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
+  end(signal: NodeJS.Signals = "SIGTERM"): Promise<Ended> {
     this.child.kill(signal);
-    return await this.ended;
+    return this.ended;
   }
 
   /** The most memory that the process has had so far (VmHWM), in bytes. */

@@ -68,8 +68,8 @@ function wrongPackage(specifier: string): string | undefined {
 }
 
 function wrongTarget(from: string, target: string): string | undefined {
-  // The package's own description travels with it, one floor below all.
-  if (target === "package.json") return undefined;
+  // The package's own description travels with it; as seen from build/, where the compiled file lies one folder deeper.
+  if (target === "../package.json") return undefined;
   if (!target.startsWith("src/")) return "leaves src/";
   const to = folderOf(target);
   if (to === from) return undefined;

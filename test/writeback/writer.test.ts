@@ -105,6 +105,22 @@ test("the first of two snapshots of a page is delayed, and the disk ends with th
   pages.put();
 });
 
+test("one image of a pinned page serves all syncs that came before it began", async (t) => {
+  const { file, store, memory } = await open(t);
+  const pages = await file.getUserPages(0, page, { write: true, longterm: true });
+  const held = store.hold("writePages");
+  const first = file.sync();
+  await held.entered;
+  pages.bytes.fill(2);
+  const others = Array.from({ length: 20 }, () => file.sync());
+  await turns();
+  held.release();
+  await Promise.all([first, ...others]);
+  strictEqual(store.count("writePages"), 2);
+  strictEqual(storedAt(memory, 0), 2);
+  pages.put();
+});
+
 test("flush of a locked write pin writes the page as it is, and leaves it dirty and locked", async (t) => {
   const { file, cache, store, memory } = await open(t);
   const pages = await file.getUserPages(0, page, { write: true });
