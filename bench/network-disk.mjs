@@ -71,6 +71,8 @@ for (const [key, byServer] of Object.entries(results)) {
   for (const [name, values] of Object.entries(byServer)) {
     const ratio = median(values.map((value, i) => value / byServer["nbdkit file"][i]));
     const spread = `${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)}`;
-    console.log(`${key.padEnd(13)} ${name.padEnd(14)} ${median(values).toFixed(1).padStart(6)}  (${spread})  ${ratio.toFixed(2)} of nbdkit file`);
+    console.log(
+      `${key.padEnd(13)} ${name.padEnd(14)} ${median(values).toFixed(1).padStart(6)}  (${spread})  ${ratio.toFixed(2)} of nbdkit file`,
+    );
   }
 }

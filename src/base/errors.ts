@@ -28,9 +28,11 @@ export const errorAdvice = {
   ERR_PINFOLD_PIN_LIMIT: "Counted write pins are at their limit (pinnedBytesMax); put some.",
   ERR_PINFOLD_LEAKED_PAGES: "Too many pins were dropped without put; find them with pins() and pinSites.",
   ERR_PINFOLD_ALREADY_PUT: "These pages were already put; each get is put once.",
-  ERR_PINFOLD_PINNED: "Pages in the range are pinned (`pinned: \"fail\"`); the message names the holders.",
-  ERR_PINFOLD_DATA_LOST: "The storage failed to keep written data that the cache had already given up. Restore from elsewhere.",
-  ERR_PINFOLD_TOO_MANY: "A table of the cache is full (files, waiters, threads, pins of one page); the message says which.",
+  ERR_PINFOLD_PINNED: 'Pages in the range are pinned (`pinned: "fail"`); the message names the holders.',
+  ERR_PINFOLD_DATA_LOST:
+    "The storage failed to keep written data that the cache had already given up. Restore from elsewhere.",
+  ERR_PINFOLD_TOO_MANY:
+    "A table of the cache is full (files, waiters, threads, pins of one page); the message says which.",
   ERR_PINFOLD_PROTOCOL: "The network peer broke the protocol; its connection is closed.",
   ERR_PINFOLD_VERIFY: "An invariant does not hold: a defect of Pinfold. Please report it with the message.",
 } as const;
@@ -76,7 +78,8 @@ export function toPinfoldError(error: unknown, operation: string): PinfoldError 
   if (raw === "EPERM") return new PinfoldError("EACCES", `${operation}: ${message}`, { cause: error, operation });
   if (raw === "EOPNOTSUPP") return new PinfoldError("ENOTSUP", `${operation}: ${message}`, { cause: error, operation });
   if (raw === "ENFILE") return new PinfoldError("EMFILE", `${operation}: ${message}`, { cause: error, operation });
-  if (raw === "EAGAIN" || raw === "EWOULDBLOCK") return new PinfoldError("EBUSY", `${operation}: ${message}`, { cause: error, operation });
+  if (raw === "EAGAIN" || raw === "EWOULDBLOCK")
+    return new PinfoldError("EBUSY", `${operation}: ${message}`, { cause: error, operation });
   const code = isErrorCode(raw) ? raw : "EIO";
   return new PinfoldError(code, `${operation}: ${message}`, { cause: error, operation });
 }

@@ -125,12 +125,24 @@ export function isPowerOfTwo(value: number): boolean {
 assert(isPowerOfTwo(limits.pageSizeMin) && isPowerOfTwo(limits.pageSizeMax), "page sizes are powers of two");
 assert(limits.pageSizeMin % limits.blockSize === 0, "a page is whole blocks");
 assert(limits.pageSizeMax / limits.blockSize <= 16, "16 blocks a page fit a 32-bit block word, 2 bits each");
-assert(limits.dirtyShare + limits.pinnedShare + limits.snapshotFramesShare <= limits.heldShareMax, "held pages leave room");
+assert(
+  limits.dirtyShare + limits.pinnedShare + limits.snapshotFramesShare <= limits.heldShareMax,
+  "held pages leave room",
+);
 assert(limits.dirtyBackgroundShare < limits.dirtyShare, "the flusher starts before writers are delayed");
-assert(limits.gateDelayMs < limits.gateClosedMs && limits.gateClosedMs < limits.stuckMs, "the gate opens before a wait counts as stuck");
+assert(
+  limits.gateDelayMs < limits.gateClosedMs && limits.gateClosedMs < limits.stuckMs,
+  "the gate opens before a wait counts as stuck",
+);
 assert(limits.throttleMs < limits.stuckMs, "a throttled writer is not stuck");
-assert(limits.nbdPieceBytes <= limits.nbdRequestBytesMax && limits.nbdRequestBytesMax <= limits.nbdReceiveBytesMax, "one request fits");
-assert(limits.nbdRequestBytesMax <= limits.nbdReplyBytesMax && limits.nbdRequestBytesMax <= limits.nbdSkipBytesMax, "one reply fits");
+assert(
+  limits.nbdPieceBytes <= limits.nbdRequestBytesMax && limits.nbdRequestBytesMax <= limits.nbdReceiveBytesMax,
+  "one request fits",
+);
+assert(
+  limits.nbdRequestBytesMax <= limits.nbdReplyBytesMax && limits.nbdRequestBytesMax <= limits.nbdSkipBytesMax,
+  "one reply fits",
+);
 assert(limits.nbdInlineReadBytesMax * 2 <= limits.nbdReplySlabBytes, "a reply slab holds a few replies");
 assert(limits.nbdPieceBytes <= limits.nbdReplyBytesPerConnectionMax, "a piece of a read fits its connection's share");
 assert(limits.nbdWaitsMax * 2 <= limits.waitersMax / 4, "waiting requests leave the table of waiters to others");

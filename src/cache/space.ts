@@ -102,7 +102,7 @@ export class AddressSpace {
   /** Phase 1: the size that is published next may be taken back; this one stands beside it. */
   beginCut(): void {
     const { shared } = this.#frames;
-    shared.store(this.#at(layout.MAPPING_OLD_SIZE), this.size % 2 ** 32 | 0);
+    shared.store(this.#at(layout.MAPPING_OLD_SIZE), (this.size % 2 ** 32) | 0);
     shared.store(this.#at(layout.MAPPING_OLD_SIZE) + 4, Math.floor(this.size / 2 ** 32));
     shared.store(this.#at(layout.MAPPING_PHASE), 1);
   }

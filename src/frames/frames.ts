@@ -38,7 +38,12 @@ export class Frames {
   readonly #views: (Uint8Array | undefined)[];
   readonly #viewOf: Int32Array;
 
-  private constructor(plan: FramePlan, wordsMemory: WebAssembly.Memory, segments: WebAssembly.Memory[], thread: number) {
+  private constructor(
+    plan: FramePlan,
+    wordsMemory: WebAssembly.Memory,
+    segments: WebAssembly.Memory[],
+    thread: number,
+  ) {
     this.plan = plan;
     this.pageSize = plan.pageSize;
     this.count = plan.frames;
@@ -46,7 +51,7 @@ export class Frames {
     this.wordsMemory = wordsMemory;
     this.segments = segments;
     this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
-    this.#buffers = segments.map((memory) => memory.buffer as unknown as SharedArrayBuffer);
+    this.#buffers = segments.map((memory) => memory.buffer);
     this.#bytes = this.#buffers.map((buffer) => new Uint8Array(buffer));
     this.#views = new Array<Uint8Array | undefined>(Math.min(keptViews, plan.frames + plan.snapshots));
     this.#viewOf = new Int32Array(this.#views.length).fill(-1);
@@ -97,7 +102,8 @@ export class Frames {
       words[record + (layout.RECORD_VERSION >> 2)] = 1;
     }
     for (let node = 0; node < layout.NODES_MAX; node++) {
-      words[(layout.NODES + node * layout.NODE_BYTES + layout.NODE_NEXT) >> 2] = node + 1 < layout.NODES_MAX ? node + 2 : 0;
+      words[(layout.NODES + node * layout.NODE_BYTES + layout.NODE_NEXT) >> 2] =
+        node + 1 < layout.NODES_MAX ? node + 2 : 0;
     }
     words[layout.HEADER_NODES_FREE >> 2] = 1;
     for (let lock = plan.locksFrom; lock < plan.records; lock++) {

@@ -63,21 +63,33 @@ export class PageLocks {
 
   /** `modified`: bytes of the page were changed under the lock. */
   unlockExclusive(record: number, modified = false): void {
-    this.#settle(record, this.#retry(() => this.#words.unlockExclusive(record, this.#thread, modified ? 1 : 0)));
+    this.#settle(
+      record,
+      this.#retry(() => this.#words.unlockExclusive(record, this.#thread, modified ? 1 : 0)),
+    );
   }
 
   downgrade(record: number, modified = false): void {
-    this.#settle(record, this.#retry(() => this.#words.downgrade(record, this.#thread, modified ? 1 : 0)));
+    this.#settle(
+      record,
+      this.#retry(() => this.#words.downgrade(record, this.#thread, modified ? 1 : 0)),
+    );
   }
 
   /** The exclusive hold becomes a counted write pin. */
   exclusiveToCounted(record: number): boolean {
-    return this.#counted(record, this.#retry(() => this.#words.exclusiveToCounted(record, this.#thread)));
+    return this.#counted(
+      record,
+      this.#retry(() => this.#words.exclusiveToCounted(record, this.#thread)),
+    );
   }
 
   /** The shared hold becomes a counted read pin. */
   sharedToCounted(record: number): boolean {
-    return this.#counted(record, this.#retry(() => this.#words.sharedToCounted(record, this.#thread)));
+    return this.#counted(
+      record,
+      this.#retry(() => this.#words.sharedToCounted(record, this.#thread)),
+    );
   }
 
   putCountedRead(record: number): void {
@@ -85,7 +97,10 @@ export class PageLocks {
   }
 
   putCountedWrite(record: number, modified: boolean): void {
-    this.#settle(record, this.#retry(() => this.#words.putCountedWrite(record, this.#thread, modified ? 1 : 0)));
+    this.#settle(
+      record,
+      this.#retry(() => this.#words.putCountedWrite(record, this.#thread, modified ? 1 : 0)),
+    );
   }
 
   #counted(record: number, answer: number): boolean {
@@ -125,12 +140,14 @@ export class PageLocks {
       owner.signal?.throwIfAborted();
       const tried = this.#try(record, mapping, index, mode, owner.scope);
       if (tried !== layout.BUSY && tried !== layout.FULL) return tried;
-      if (owner.scope && this.#scopes.closesCircle(owner.scope, record, mode === layout.MODE_UPGRADE)) throw deadlock(mapping, index);
+      if (owner.scope && this.#scopes.closesCircle(owner.scope, record, mode === layout.MODE_UPGRADE))
+        throw deadlock(mapping, index);
       const node = this.#words.enqueue(record, mapping, index, mode, this.#thread, owner.scope?.id ?? 0);
       if (node === layout.GONE) return node;
       if (node === layout.DEADLOCK) throw deadlock(mapping, index);
-      if (node === layout.FULL) throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
-      if (node >= 0) return await this.queues.wait(node, record, mode, owner);
+      if (node === layout.FULL)
+        throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
+      if (node >= 0) return this.queues.wait(node, record, mode, owner);
     }
     throw tooManyRetries();
   }
@@ -147,8 +164,11 @@ export class PageLocks {
   async waitForPool(signal?: AbortSignal): Promise<void> {
     const record = this.#frames.plan.poolRecord;
     const mapping = this.#words.mappingIdOf(record);
-    const node = this.#retry(() => this.#words.enqueue(record, mapping, this.#words.indexOf(record), layout.MODE_NOTIFY, this.#thread, 0));
-    if (node === layout.FULL) throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
+    const node = this.#retry(() =>
+      this.#words.enqueue(record, mapping, this.#words.indexOf(record), layout.MODE_NOTIFY, this.#thread, 0),
+    );
+    if (node === layout.FULL)
+      throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
     assert(node >= 0, "the pool's record is always there");
     await this.queues.wait(node, record, layout.MODE_NOTIFY, { signal });
   }
@@ -175,9 +195,11 @@ export class PageLocks {
   #racedFrame(): number {
     return this.#frames.shared.load(layout.THREADS + this.#thread * layout.THREAD_BYTES + layout.THREAD_RACED);
   }
-
 }
 
 function deadlock(mapping: number, index: number): PinfoldError {
-  return new PinfoldError("EDEADLK", `waiting for page ${index} of file ${mapping} would never end: its holder waits for the caller`);
+  return new PinfoldError(
+    "EDEADLK",
+    `waiting for page ${index} of file ${mapping} would never end: its holder waits for the caller`,
+  );
 }

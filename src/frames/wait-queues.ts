@@ -8,7 +8,7 @@
  *
  * See also: words/waiters.ts (R22, R23), locks.ts (the only user).
  */
-import type { Clock, Timer } from "../base/clock.js";
+import type { Clock } from "../base/clock.js";
 import { PinfoldError, type ErrorCode } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import * as layout from "../sync/layout.js";
@@ -16,7 +16,11 @@ import type { Words } from "../sync/words.js";
 import type { Frames } from "./frames.js";
 import type { Scope } from "./scopes.js";
 
-export type WaitMode = typeof layout.MODE_SHARED | typeof layout.MODE_EXCLUSIVE | typeof layout.MODE_UPGRADE | typeof layout.MODE_WRITEBACK;
+export type WaitMode =
+  | typeof layout.MODE_SHARED
+  | typeof layout.MODE_EXCLUSIVE
+  | typeof layout.MODE_UPGRADE
+  | typeof layout.MODE_WRITEBACK;
 
 /** Who waits. */
 export interface WaitOwner {
@@ -61,7 +65,7 @@ export class WaitQueues {
   readonly #words: Words;
   readonly #clock: Clock;
   readonly #waiters = new Map<number, Waiter>();
-  #timer: Timer | undefined;
+  #isTiming = false;
   #listening = false;
   /** Called for waits that last. */
   onStuck: (wait: StuckWait) => void = () => {};
@@ -224,11 +228,13 @@ export class WaitQueues {
 
   /** While anybody waits, a timer runs that keeps the process alive, works the gates and reports waits that last. */
   #startTimer(): void {
-    this.#timer ??= this.#clock.after(limits.gateDelayMs, () => this.#tick(), true);
+    if (this.#isTiming) return;
+    this.#isTiming = true;
+    this.#clock.after(limits.gateDelayMs, () => this.#tick(), true);
   }
 
   #tick(): void {
-    this.#timer = undefined;
+    this.#isTiming = false;
     const nowMs = this.#clock.nowMs();
     for (const [node, waiter] of [...this.#waiters]) {
       if (!this.#waiters.has(node)) continue;

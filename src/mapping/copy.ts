@@ -53,7 +53,13 @@ export function tryRead(core: Core, space: AddressSpace, target: Uint8Array, pos
  * Reads into `target` up to the end of the file. Bytes read.
  * @throws PinfoldError EBADF, EIO, ERR_PINFOLD_NO_FRAMES; the signal's reason
  */
-export async function read(core: Core, space: AddressSpace, target: Uint8Array, position: number, signal?: AbortSignal): Promise<number> {
+export async function read(
+  core: Core,
+  space: AddressSpace,
+  target: Uint8Array,
+  position: number,
+  signal?: AbortSignal,
+): Promise<number> {
   checkOpen(space);
   let done = 0;
   while (done < target.length) {
@@ -74,7 +80,13 @@ export async function read(core: Core, space: AddressSpace, target: Uint8Array, 
   return Math.max(0, Math.min(done, space.size - position));
 }
 
-async function readRun(core: Core, space: AddressSpace, target: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<number> {
+async function readRun(
+  core: Core,
+  space: AddressSpace,
+  target: Uint8Array,
+  position: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   const first = space.pageOf(position);
   const last = space.pageOf(position + target.length - 1);
   const request = { first, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
@@ -128,7 +140,13 @@ export function tryWrite(core: Core, space: AddressSpace, source: Uint8Array, po
  * came after some were (as write(2)); the next write meets the error.
  * @throws PinfoldError EBADF, EROFS, EFBIG, ENOSPC, EIO, ERR_PINFOLD_NO_FRAMES; the signal's reason
  */
-export async function write(core: Core, space: AddressSpace, source: Uint8Array, position: number, signal?: AbortSignal): Promise<number> {
+export async function write(
+  core: Core,
+  space: AddressSpace,
+  source: Uint8Array,
+  position: number,
+  signal?: AbortSignal,
+): Promise<number> {
   checkWrite(space, source.length, position);
   let done = 0;
   while (done < source.length) {
@@ -145,14 +163,20 @@ export async function write(core: Core, space: AddressSpace, source: Uint8Array,
 }
 
 /** One run inside the file, or one that extends it. The file may be cut at any moment before its pages are locked. */
-async function writeSome(core: Core, space: AddressSpace, source: Uint8Array, position: number, signal: AbortSignal | undefined): Promise<number> {
+async function writeSome(
+  core: Core,
+  space: AddressSpace,
+  source: Uint8Array,
+  position: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   checkOpen(space);
   const inside = Math.min(source.length, space.size - position);
-  if (inside > 0) return await writeRun(core, space, source.subarray(0, inside), position, false, signal);
-  return await withResizeLock(core, space, { signal }, async () => {
+  if (inside > 0) return writeRun(core, space, source.subarray(0, inside), position, false, signal);
+  return withResizeLock(core, space, { signal }, async () => {
     if (position < space.size) return 0;
     await prepareExtension(core, space, { signal });
-    return await writeRun(core, space, source, position, true, signal);
+    return writeRun(core, space, source, position, true, signal);
   });
 }
 

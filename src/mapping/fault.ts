@@ -46,7 +46,12 @@ interface Loading {
  * Locks pages from `first` on: at least that one, and those after it, up to `last`, that can be had without waiting.
  * @throws PinfoldError ERR_PINFOLD_OUT_OF_RANGE, ERR_PINFOLD_NO_FRAMES, EDEADLK, EIO and what the store says; the signal's reason
  */
-export async function lockRun(core: Core, space: AddressSpace, request: RunRequest, owner: WaitOwner): Promise<LockedRun> {
+export async function lockRun(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  owner: WaitOwner,
+): Promise<LockedRun> {
   const run: LockedRun = { first: request.first, frames: [] };
   const loading: Loading[] = [];
   const { frame, fresh } = await lockFirst(core, space, request, owner);
@@ -64,7 +69,12 @@ export async function lockRun(core: Core, space: AddressSpace, request: RunReque
 }
 
 /** Locks one page, waiting as long as it takes. `fresh`: it was just mapped and is ours, exclusive, to be loaded. */
-async function lockFirst(core: Core, space: AddressSpace, request: RunRequest, owner: WaitOwner): Promise<{ frame: number; fresh: boolean }> {
+async function lockFirst(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  owner: WaitOwner,
+): Promise<{ frame: number; fresh: boolean }> {
   const index = request.first;
   for (let i = 0; i < limits.lookupRetriesMax; i++) {
     owner.signal?.throwIfAborted();
@@ -82,7 +92,8 @@ async function lockFirst(core: Core, space: AddressSpace, request: RunRequest, o
     }
     const frame = await takeFrame(core, owner.signal);
     // The file may have been closed while a frame was waited for, and its slot be another's by now.
-    if (!space.closing && !isGated(space, index) && core.table.insert(frame, space.id, index, owner.scope?.id ?? 0)) return { frame, fresh: true };
+    if (!space.closing && !isGated(space, index) && core.table.insert(frame, space.id, index, owner.scope?.id ?? 0))
+      return { frame, fresh: true };
     core.table.release(frame);
   }
   throw new Error("a page kept coming and going");
@@ -93,7 +104,13 @@ function isGated(space: AddressSpace, index: number): boolean {
   return space.gate !== undefined && index >= space.gate.first && index <= space.gate.last;
 }
 
-function tryLockNext(core: Core, space: AddressSpace, request: RunRequest, index: number, owner: WaitOwner): { frame: number; fresh: boolean } | undefined {
+function tryLockNext(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  index: number,
+  owner: WaitOwner,
+): { frame: number; fresh: boolean } | undefined {
   if (!request.pastEnd && index * space.pageSize >= space.size) return undefined;
   const found = core.table.find(space.id, index);
   if (found >= 0) {
@@ -111,7 +128,13 @@ function tryLockNext(core: Core, space: AddressSpace, request: RunRequest, index
 }
 
 /** Loads the fresh pages of a run and brings them into the mode asked for. On failure nothing of the run stays locked. */
-async function load(core: Core, space: AddressSpace, request: RunRequest, run: LockedRun, loading: readonly Loading[]): Promise<void> {
+async function load(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  run: LockedRun,
+  loading: readonly Loading[],
+): Promise<void> {
   const toRead = loading.filter(({ at }) => request.needsBytes(run.first + at));
   space.counters.misses += loading.length;
   space.counters.hits += run.frames.length - loading.length;
@@ -134,7 +157,8 @@ async function load(core: Core, space: AddressSpace, request: RunRequest, run: L
   const isLoading = new Set(loading.map(({ at }) => at));
   kept.forEach((frame, i) => {
     const at = firstFailure + i;
-    if (!failed.has(at)) unlock(core, space, frame, request.mode, isLoading.has(at) && !request.needsBytes(run.first + at));
+    if (!failed.has(at))
+      unlock(core, space, frame, request.mode, isLoading.has(at) && !request.needsBytes(run.first + at));
   });
   if (firstFailure === 0) throw failed.get(0) as PinfoldError;
 }
@@ -156,7 +180,13 @@ export function dropEmpty(core: Core, space: AddressSpace, frame: number): void 
 }
 
 /** Reads groups of consecutive pages; where a group fails, its pages one by one (F2). */
-async function readPages(core: Core, space: AddressSpace, first: number, pages: readonly Loading[], failed: Map<number, PinfoldError>): Promise<void> {
+async function readPages(
+  core: Core,
+  space: AddressSpace,
+  first: number,
+  pages: readonly Loading[],
+  failed: Map<number, PinfoldError>,
+): Promise<void> {
   const groups: Loading[][] = [];
   for (const page of pages) {
     const group = groups.at(-1);
@@ -180,7 +210,12 @@ async function readPages(core: Core, space: AddressSpace, first: number, pages: 
   );
 }
 
-async function tryRead(core: Core, space: AddressSpace, first: number, group: readonly Loading[]): Promise<PinfoldError | undefined> {
+async function tryRead(
+  core: Core,
+  space: AddressSpace,
+  first: number,
+  group: readonly Loading[],
+): Promise<PinfoldError | undefined> {
   const lock = space.invalidateLock;
   const position = (first + (group[0] as Loading).at) * space.pageSize;
   core.storeCalls += 1;
@@ -188,7 +223,11 @@ async function tryRead(core: Core, space: AddressSpace, first: number, group: re
     const taken = await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
     assert(taken === layout.OK, "a file's lock record is always there");
     try {
-      await readIn(space.store, position, group.map(({ frame }) => core.frames.bytes(frame)));
+      await readIn(
+        space.store,
+        position,
+        group.map(({ frame }) => core.frames.bytes(frame)),
+      );
     } finally {
       core.locks.unlockShared(lock);
     }
@@ -203,7 +242,10 @@ async function tryRead(core: Core, space: AddressSpace, first: number, group: re
 }
 
 export function outOfRange(space: AddressSpace, position: number): PinfoldError {
-  return new PinfoldError("ERR_PINFOLD_OUT_OF_RANGE", `position ${position} lies past the end of ${space.store.name} (${space.size} bytes)`);
+  return new PinfoldError(
+    "ERR_PINFOLD_OUT_OF_RANGE",
+    `position ${position} lies past the end of ${space.store.name} (${space.size} bytes)`,
+  );
 }
 
 /** A resident page, locked shared, or -1: the words' short look-up, then the whole one. */

@@ -27,7 +27,8 @@ export function tryTakeFrame(core: Core): number {
 /** As tryTakeFrame, going on where a scan ended at its bound: pages that were used often have to be passed several times. */
 export function tryTakeFrameThoroughly(core: Core): number {
   let frame = tryTakeFrame(core);
-  for (let scans = 1; frame < 0 && core.reclaimer.unfinished && scans < scansMax; scans++) frame = core.reclaimer.take();
+  for (let scans = 1; frame < 0 && core.reclaimer.unfinished && scans < scansMax; scans++)
+    frame = core.reclaimer.take();
   return frame;
 }
 
@@ -40,7 +41,7 @@ export async function takeFrame(core: Core, signal: AbortSignal | undefined): Pr
   const frame = core.frameTurns.isFree ? tryTakeFrame(core) : -1;
   if (frame >= 0) return frame;
   const sinceMs = core.clock.nowMs();
-  return await core.frameTurns.take(signal, () => waitForFrame(core, sinceMs, signal));
+  return core.frameTurns.take(signal, () => waitForFrame(core, sinceMs, signal));
 }
 
 async function waitForFrame(core: Core, sinceMs: number, signal: AbortSignal | undefined): Promise<number> {
@@ -94,7 +95,10 @@ function pinsAlone(core: Core): boolean {
 function noFrames(core: Core): PinfoldError {
   const pins = [...core.pins];
   const holders = describePins(pins, core.clock.nowMs());
-  return new PinfoldError("ERR_PINFOLD_NO_FRAMES", `pins hold what is missing of ${core.frames.count} frames: ${holders}`);
+  return new PinfoldError(
+    "ERR_PINFOLD_NO_FRAMES",
+    `pins hold what is missing of ${core.frames.count} frames: ${holders}`,
+  );
 }
 
 /**

@@ -52,7 +52,13 @@ interface GrantRequest extends MkwriteRequest {
 function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): GrantRequest | undefined {
   if (run.frames.every((frame, at) => isGranted(core, space, frame, run.first + at, range))) return undefined;
   const blocks = Uint32Array.from(run.frames, (frame) => core.frames.words.blockWord(frame));
-  return { position: range.from, length: range.to - range.from, pageSize: space.pageSize, blocks, before: blocks.slice() };
+  return {
+    position: range.from,
+    length: range.to - range.from,
+    pageSize: space.pageSize,
+    blocks,
+    before: blocks.slice(),
+  };
 }
 
 /**
@@ -96,7 +102,13 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
 }
 
 /** Guard of R7: the size is looked at again under the lock, after the store has granted. */
-function conclude(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange, request: GrantRequest | undefined): void {
+function conclude(
+  core: Core,
+  space: AddressSpace,
+  run: LockedRun,
+  range: ChangeRange,
+  request: GrantRequest | undefined,
+): void {
   const { words } = core.frames;
   if (!range.extending && range.to > space.size) {
     if (request) cancelNew(space, run, request);

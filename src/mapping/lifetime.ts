@@ -22,7 +22,8 @@ import { removeOwned, tryOwn } from "./truncate.js";
 /** Gives a store a slot. @throws PinfoldError ERR_PINFOLD_TOO_MANY, EFBIG */
 export function openSpace(core: Core, store: Store): AddressSpace {
   const most = Math.min(limits.fileBytesMax, limits.filePagesMax * core.frames.pageSize);
-  if (store.sizeBytes > most) throw new PinfoldError("EFBIG", `${store.name} has ${store.sizeBytes} bytes; at most ${most} can be cached`);
+  if (store.sizeBytes > most)
+    throw new PinfoldError("EFBIG", `${store.name} has ${store.sizeBytes} bytes; at most ${most} can be cached`);
   const slot = core.freeSlot();
   const readOnly = store.capabilities.readOnly;
   const space = new AddressSpace(slot, core.frames, store, { readOnly, durability: core.options.durability });
@@ -58,7 +59,8 @@ export async function closeSpace(core: Core, space: AddressSpace, discard: boole
 
 function refusePinned(core: Core, space: AddressSpace): void {
   const pins = core.pins.holders(space, 0, limits.filePagesMax - 1);
-  if (pins.length > 0) throw new PinfoldError("EBUSY", `${space.store.name} has pinned pages: ${describePins(pins, core.clock.nowMs())}`);
+  if (pins.length > 0)
+    throw new PinfoldError("EBUSY", `${space.store.name} has pinned pages: ${describePins(pins, core.clock.nowMs())}`);
 }
 
 /**
@@ -85,7 +87,8 @@ async function dropAll(core: Core, space: AddressSpace, discard: boolean): Promi
 
 async function waitFor(core: Core, space: AddressSpace, { frame, index }: Resident): Promise<void> {
   const owner = { ignoresLoadErrors: true };
-  if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK) core.locks.unlockExclusive(frame);
+  if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK)
+    core.locks.unlockExclusive(frame);
   await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
 }
 
@@ -98,9 +101,14 @@ export function invalidate(core: Core, space: AddressSpace, position: number, le
   if (length === 0) return;
   const pages = core.table.residents(space, space.pageOf(position), space.pageOf(position + length - 1));
   const busy = pages.find(({ frame }) => isUnclean(words, frame) || isHeld(words, frame));
-  if (busy) throw new PinfoldError("EBUSY", `page ${busy.index} of ${space.store.name} is ${isUnclean(words, busy.frame) ? "dirty" : "pinned"}`);
+  if (busy)
+    throw new PinfoldError(
+      "EBUSY",
+      `page ${busy.index} of ${space.store.name} is ${isUnclean(words, busy.frame) ? "dirty" : "pinned"}`,
+    );
   for (const page of pages) {
-    if (!tryOwn(core, space, page)) throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is pinned`);
+    if (!tryOwn(core, space, page))
+      throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is pinned`);
     if (isUnclean(words, page.frame)) {
       core.locks.unlockExclusive(page.frame);
       throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is dirty`);
@@ -124,12 +132,17 @@ export function flushAtExit(core: Core, report: (message: string) => void): void
       const known = new Set(dirty.map(({ frame }) => frame));
       const departed = [...space.departed].filter(({ frame }) => !known.has(frame));
       const pages = [...dirty, ...departed].sort((a, b) => a.index - b.index);
-      const sources = pages.map(({ frame, index }) => ({ index, bytesFrame: frame, blocks: core.frames.words.blockWord(frame) }));
-      for (const { position, buffers } of cutRuns(core.frames, sources, space.writableEnd)) writeOutSync(store, position, buffers);
-      if (pages.length > 0 || space.unstablePages > 0 || space.changes !== space.durable) store.syncSync({ data: false });
+      const sources = pages.map(({ frame, index }) => ({
+        index,
+        bytesFrame: frame,
+        blocks: core.frames.words.blockWord(frame),
+      }));
+      for (const { position, buffers } of cutRuns(core.frames, sources, space.writableEnd))
+        writeOutSync(store, position, buffers);
+      if (pages.length > 0 || space.unstablePages > 0 || space.changes !== space.durable)
+        store.syncSync({ data: false });
     } catch (error) {
       report(`pinfold: ${store.name}: not everything could be written at exit: ${(error as Error).message}`);
     }
   }
 }
-

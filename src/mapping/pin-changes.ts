@@ -24,7 +24,10 @@ export async function upgradePin(core: Core, pin: PinRecord, signal: AbortSignal
     for (const [at, frame] of pin.frames.entries()) {
       const held = pin.scope?.held.get(frame);
       if (held?.exclusive) continue;
-      await core.locks.acquire(frame, pin.space.id, pin.firstIndex + at, layout.MODE_UPGRADE, { signal, scope: pin.scope });
+      await core.locks.acquire(frame, pin.space.id, pin.firstIndex + at, layout.MODE_UPGRADE, {
+        signal,
+        scope: pin.scope,
+      });
       upgraded.push(frame);
       if (held) held.exclusive = true;
     }

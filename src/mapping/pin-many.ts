@@ -39,7 +39,11 @@ export async function pinMany(
   const parts = requests.map((request) => ({ request, ...checkPin(core, request.space, request) }));
   signal?.throwIfAborted();
   const wishes = sortWishes(parts);
-  if (wishes.length > core.frames.count) throw new PinfoldError("EINVAL", `${wishes.length} pages can never be pinned at once: the cache has ${core.frames.count}`);
+  if (wishes.length > core.frames.count)
+    throw new PinfoldError(
+      "EINVAL",
+      `${wishes.length} pages can never be pinned at once: the cache has ${core.frames.count}`,
+    );
   if (wishes.some(({ write }) => write)) await throttle(core, signal);
   const scope = options.scope ?? core.scopes.open();
   const credits = wishes.length > 1 ? wishes.length : 0;
@@ -76,7 +80,13 @@ export async function pinMany(
 async function makeReady(core: Core, pin: NewPin): Promise<void> {
   const end = pin.position + pin.length;
   if (end > pin.space.size) throw outOfRange(pin.space, end);
-  if (pin.write) await grantRun(core, pin.space, { first: pin.firstIndex, frames: pin.frames }, { from: pin.position, to: end, extending: false });
+  if (pin.write)
+    await grantRun(
+      core,
+      pin.space,
+      { first: pin.firstIndex, frames: pin.frames },
+      { from: pin.position, to: end, extending: false },
+    );
 }
 
 function sortWishes(parts: readonly { request: RangeRequest; first: number; pages: number }[]): PageWish[] {

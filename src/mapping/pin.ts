@@ -37,7 +37,8 @@ export interface PinRequest {
 export function checkPin(core: Core, space: AddressSpace, request: PinRequest): { first: number; pages: number } {
   checkOpen(space);
   checkRange(request.position, request.length, space.pageSize);
-  if (request.longterm && request.scope) throw new PinfoldError("EINVAL", "a long-term pin cannot belong to a scope: it holds no lock");
+  if (request.longterm && request.scope)
+    throw new PinfoldError("EINVAL", "a long-term pin cannot belong to a scope: it holds no lock");
   if (request.length === 0) throw new PinfoldError("EINVAL", "length must be at least 1: a pin has bytes");
   if (request.write && space.readOnly) throw new PinfoldError("EROFS", `${space.store.name} was opened read-only`);
   if (request.position + request.length > space.size) throw outOfRange(space, request.position + request.length);
@@ -51,13 +52,22 @@ export function checkPin(core: Core, space: AddressSpace, request: PinRequest): 
 
 export function checkWritePins(core: Core, countedPages: number): void {
   if (core.pins.leakedPages >= core.options.leakedPagesMax) {
-    throw new PinfoldError("ERR_PINFOLD_LEAKED_PAGES", `${core.pins.leakedPages} pages are pinned by handles that nobody has any more`);
+    throw new PinfoldError(
+      "ERR_PINFOLD_LEAKED_PAGES",
+      `${core.pins.leakedPages} pages are pinned by handles that nobody has any more`,
+    );
   }
   const pinned = core.frames.counter(layout.HEADER_WRITE_PINNED);
   const most = Math.floor(core.options.pinnedBytesMax / core.frames.pageSize);
   if (countedPages > 0 && pinned + countedPages > most) {
-    const holders = describePins([...core.pins].filter((pin) => pin.counted && pin.write), core.clock.nowMs());
-    throw new PinfoldError("ERR_PINFOLD_PIN_LIMIT", `${pinned} of ${most} pages are under counted write pins already: ${holders}`);
+    const holders = describePins(
+      [...core.pins].filter((pin) => pin.counted && pin.write),
+      core.clock.nowMs(),
+    );
+    throw new PinfoldError(
+      "ERR_PINFOLD_PIN_LIMIT",
+      `${pinned} of ${most} pages are under counted write pins already: ${holders}`,
+    );
   }
 }
 
@@ -87,7 +97,11 @@ export async function pinRange(core: Core, space: AddressSpace, request: PinRequ
  * Does `work`, and `undo` where it fails. An abort ends the wait at once, also during a store call (F25); what the work took
  * is given back when that call has ended.
  */
-export async function takeAbortably(work: () => Promise<void>, signal: AbortSignal | undefined, undo: () => void): Promise<void> {
+export async function takeAbortably(
+  work: () => Promise<void>,
+  signal: AbortSignal | undefined,
+  undo: () => void,
+): Promise<void> {
   let abandoned = false;
   const done = work().then(
     () => {
@@ -109,7 +123,16 @@ export async function takeAbortably(work: () => Promise<void>, signal: AbortSign
 }
 
 export function newPin(space: AddressSpace, request: PinRequest, first: number, credits: number): NewPin {
-  return new PinRecord(space, request.position, request.length, first, [], request.write === true, request.scope, credits);
+  return new PinRecord(
+    space,
+    request.position,
+    request.length,
+    first,
+    [],
+    request.write === true,
+    request.scope,
+    credits,
+  );
 }
 
 async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSignal | undefined): Promise<void> {
@@ -122,13 +145,25 @@ async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSi
       continue;
     }
     const mode = pin.write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
-    const run = await lockRun(core, pin.space, { first: index, last, mode, needsBytes: () => true, pastEnd: false }, owner);
+    const run = await lockRun(
+      core,
+      pin.space,
+      { first: index, last, mode, needsBytes: () => true, pastEnd: false },
+      owner,
+    );
     pin.frames.push(...run.frames);
   }
 }
 
 /** The page of a scope: the hold that it has, made exclusive where that is asked for, or a new one. */
-export async function lockScoped(core: Core, space: AddressSpace, index: number, write: boolean, scope: Scope, owner: WaitOwner): Promise<number> {
+export async function lockScoped(
+  core: Core,
+  space: AddressSpace,
+  index: number,
+  write: boolean,
+  scope: Scope,
+  owner: WaitOwner,
+): Promise<number> {
   const found = core.table.find(space.id, index);
   const held = found >= 0 ? scope.held.get(found) : undefined;
   if (held) {
@@ -140,7 +175,12 @@ export async function lockScoped(core: Core, space: AddressSpace, index: number,
     return found;
   }
   const mode = write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
-  const run = await lockRun(core, space, { first: index, last: index, mode, needsBytes: () => true, pastEnd: false }, owner);
+  const run = await lockRun(
+    core,
+    space,
+    { first: index, last: index, mode, needsBytes: () => true, pastEnd: false },
+    owner,
+  );
   const frame = run.frames[0] as number;
   const other = scope.held.get(frame);
   if (other) {
@@ -159,7 +199,12 @@ async function makeReady(core: Core, pin: NewPin, longterm: boolean): Promise<vo
   const end = pin.position + pin.length;
   if (end > pin.space.size) throw outOfRange(pin.space, end);
   if (pin.write) {
-    await grantRun(core, pin.space, { first: pin.firstIndex, frames: pin.frames }, { from: pin.position, to: end, extending: false });
+    await grantRun(
+      core,
+      pin.space,
+      { first: pin.firstIndex, frames: pin.frames },
+      { from: pin.position, to: end, extending: false },
+    );
   }
   if (longterm) makeCounted(core, pin);
 }
@@ -183,7 +228,8 @@ export function makeCounted(core: Core, pin: NewPin): void {
 
 /** Lets the pages of a pin go, last first. Rule 12: what it made dirty for nothing is clean again, its grant given back. */
 export function unlockPages(core: Core, pin: NewPin, modified: boolean): void {
-  for (let at = pin.frames.length - 1; at >= 0; at--) putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
+  for (let at = pin.frames.length - 1; at >= 0; at--)
+    putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
 }
 
 function putOne(core: Core, pin: NewPin, at: number, how: PutHow): void {
@@ -212,9 +258,13 @@ function putScoped(core: Core, page: HeldPage, scope: Scope, how: PutHow): void 
 export function putPin(core: Core, pin: PinRecord, modified: boolean): void {
   assert(pin.live, "a pin is put once");
   core.pins.remove(pin);
-  for (let at = pin.frames.length - 1; at >= 0; at--) putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
+  for (let at = pin.frames.length - 1; at >= 0; at--)
+    putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
   giveCredits(core, pin.credits);
   if (pin.write && modified && core.options.writeThrough) {
-    void core.writer.writeNow(pin.space, pin.frames.map((frame, at) => ({ frame, index: pin.firstIndex + at })));
+    void core.writer.writeNow(
+      pin.space,
+      pin.frames.map((frame, at) => ({ frame, index: pin.firstIndex + at })),
+    );
   }
 }

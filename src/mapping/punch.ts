@@ -31,7 +31,13 @@ interface Hole {
  * Bytes of the range read as zeros from now on; whole blocks are given back to the store. The size stays.
  * @throws PinfoldError EROFS, EBUSY for counted pins in the range, EDEADLK, EIO; the signal's reason
  */
-export async function punchHole(core: Core, space: AddressSpace, position: number, length: number, owner: WaitOwner): Promise<void> {
+export async function punchHole(
+  core: Core,
+  space: AddressSpace,
+  position: number,
+  length: number,
+  owner: WaitOwner,
+): Promise<void> {
   refuseOwnPins(core, space, position, position + length, owner);
   await withResizeLock(core, space, owner, async () => {
     await finishTruncate(core, space);
@@ -85,7 +91,10 @@ function refuseCounted(core: Core, space: AddressSpace, hole: Hole): void {
   const isCounted = ({ frame }: Resident) => countedWrites(words, frame) + countedReads(words, frame) > 0;
   if (!core.table.residents(space, hole.first, hole.last).some(isCounted)) return;
   const pins = core.pins.holders(space, hole.first, hole.last).filter((pin) => pin.counted);
-  throw new PinfoldError("EBUSY", `pages of ${space.store.name} in the range are pinned: ${describePins(pins, core.clock.nowMs())}`);
+  throw new PinfoldError(
+    "EBUSY",
+    `pages of ${space.store.name} in the range are pinned: ${describePins(pins, core.clock.nowMs())}`,
+  );
 }
 
 async function tryPunch(core: Core, space: AddressSpace, hole: Hole, owner: WaitOwner): Promise<boolean> {

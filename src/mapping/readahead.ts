@@ -43,7 +43,7 @@ export function noteRead(core: Core, space: AddressSpace, position: number, byte
   stream.aheadTo = last + 1;
   stream.busy = true;
   void readAhead(core, space, first, last).finally(() => {
-    (stream as Stream).busy = false;
+    stream.busy = false;
   });
 }
 

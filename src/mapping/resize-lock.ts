@@ -13,7 +13,12 @@ import type { Core } from "./core.js";
  * Runs `work` under the resize mutex.
  * @throws PinfoldError EDEADLK where the scope holds pages of the file and the mutex is taken; the signal's reason
  */
-export async function withResizeLock<T>(core: Core, space: AddressSpace, owner: WaitOwner, work: () => Promise<T>): Promise<T> {
+export async function withResizeLock<T>(
+  core: Core,
+  space: AddressSpace,
+  owner: WaitOwner,
+  work: () => Promise<T>,
+): Promise<T> {
   const lock = space.resizeLock;
   if (owner.scope && holdsPagesOf(core, space, owner.scope.held.keys())) {
     if (core.locks.tryExclusive(lock, space.id, layout.LOCK_RESIZE, owner.scope) !== layout.OK) {
@@ -35,7 +40,12 @@ function holdsPagesOf(core: Core, space: AddressSpace, held: Iterable<number>): 
 }
 
 /** Runs `work` under the invalidate lock, exclusively: no load, grant or write-back of the file is on its way then. */
-export async function withInvalidateLock<T>(core: Core, space: AddressSpace, owner: WaitOwner, work: () => Promise<T>): Promise<T> {
+export async function withInvalidateLock<T>(
+  core: Core,
+  space: AddressSpace,
+  owner: WaitOwner,
+  work: () => Promise<T>,
+): Promise<T> {
   const lock = space.invalidateLock;
   await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_EXCLUSIVE, owner);
   try {

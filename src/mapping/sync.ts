@@ -45,7 +45,8 @@ export async function sync(core: Core, space: AddressSpace, options: SyncOptions
       space.retryDelayMs = 0;
       return;
     }
-    if (tries >= limits.transientRetriesMax) throw space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
+    if (tries >= limits.transientRetriesMax)
+      throw space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
   }
 }
 
@@ -86,21 +87,34 @@ function union(first: readonly DirtyPage[], second: readonly DirtyPage[]): Dirty
 
 function rangeOf(space: AddressSpace, { position = 0, length }: SyncOptions): IndexRange {
   if (length === 0) return { first: 1, last: 0 };
-  return { first: space.pageOf(position), last: length === undefined ? limits.filePagesMax - 1 : space.pageOf(position + length - 1) };
+  return {
+    first: space.pageOf(position),
+    last: length === undefined ? limits.filePagesMax - 1 : space.pageOf(position + length - 1),
+  };
 }
 
 function refuseOwnPins(core: Core, space: AddressSpace, range: IndexRange, scope: Scope | undefined): void {
   for (const [frame, hold] of scope?.held ?? []) {
     const index = core.frames.words.indexOf(frame) >>> 0;
-    if (hold.exclusive && core.frames.words.mappingIdOf(frame) === space.id && index >= range.first && index <= range.last) {
-      throw new PinfoldError("EDEADLK", `sync of ${space.store.name} would wait for the caller's own write pin of page ${index}`);
+    if (
+      hold.exclusive &&
+      core.frames.words.mappingIdOf(frame) === space.id &&
+      index >= range.first &&
+      index <= range.last
+    ) {
+      throw new PinfoldError(
+        "EDEADLK",
+        `sync of ${space.store.name} would wait for the caller's own write pin of page ${index}`,
+      );
     }
   }
 }
 
 /** Names the pins that keep blocked pages from being written; pages that an operation in progress holds are waited for. */
 function refusePinned(core: Core, space: AddressSpace, blocked: readonly DirtyPage[]): void {
-  const pins = blocked.flatMap(({ index }) => core.pins.holders(space, index, index)).filter((pin) => pin.write && !pin.counted);
+  const pins = blocked
+    .flatMap(({ index }) => core.pins.holders(space, index, index))
+    .filter((pin) => pin.write && !pin.counted);
   if (pins.length === 0) return;
   const holders = describePins([...new Set(pins)], core.clock.nowMs());
   throw new PinfoldError("ERR_PINFOLD_PINNED", `${space.store.name} has dirty pages under write pins: ${holders}`);

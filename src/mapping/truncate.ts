@@ -38,7 +38,12 @@ export interface TruncateOptions {
  * @throws PinfoldError EBUSY for counted pins in the range; ERR_PINFOLD_PINNED; EDEADLK under the scope's own pins; ENOSPC, EIO
  * and what the store says; the signal's reason
  */
-export async function truncate(core: Core, space: AddressSpace, length: number, options: TruncateOptions): Promise<void> {
+export async function truncate(
+  core: Core,
+  space: AddressSpace,
+  length: number,
+  options: TruncateOptions,
+): Promise<void> {
   const { signal, scope } = options;
   refuseOwnPins(core, space, length, scope);
   await withResizeLock(core, space, { signal, scope }, async () => {
@@ -102,31 +107,51 @@ async function tryCut(core: Core, space: AddressSpace, at: Cut, options: Truncat
 
 function refuseCounted(core: Core, space: AddressSpace, first: number, last: number, from: number): void {
   const { words } = core.frames;
-  const counted = core.table.residents(space, first, last).filter(({ frame }) => countedWrites(words, frame) + countedReads(words, frame) > 0);
+  const counted = core.table
+    .residents(space, first, last)
+    .filter(({ frame }) => countedWrites(words, frame) + countedReads(words, frame) > 0);
   if (counted.length === 0) return;
   const pins = [...core.pins].filter((pin) => pin.space === space && pin.counted && pin.position + pin.length > from);
   // A pin that ends before the cut, in the page that is cut, is not in the way.
   if (pins.length === 0 && counted.every(({ index }) => index * space.pageSize < from)) return;
-  throw new PinfoldError("EBUSY", `pages of ${space.store.name} past ${from} are pinned: ${describePins(pins, core.clock.nowMs())}`);
+  throw new PinfoldError(
+    "EBUSY",
+    `pages of ${space.store.name} past ${from} are pinned: ${describePins(pins, core.clock.nowMs())}`,
+  );
 }
 
 function refuseLocked(core: Core, space: AddressSpace, from: number, last: number): void {
   const pins = core.pins.holders(space, space.pageOf(from), last).filter((pin) => pin.position + pin.length > from);
   if (pins.length === 0) return;
-  throw new PinfoldError("ERR_PINFOLD_PINNED", `pages of ${space.store.name} are pinned: ${describePins(pins, core.clock.nowMs())}`);
+  throw new PinfoldError(
+    "ERR_PINFOLD_PINNED",
+    `pages of ${space.store.name} are pinned: ${describePins(pins, core.clock.nowMs())}`,
+  );
 }
 
 /** Waits until each page of the range has been free for a moment: neither locked nor under write-back. */
-export async function drain(core: Core, space: AddressSpace, first: number, last: number, options: TruncateOptions): Promise<void> {
+export async function drain(
+  core: Core,
+  space: AddressSpace,
+  first: number,
+  last: number,
+  options: TruncateOptions,
+): Promise<void> {
   const owner = { signal: options.signal, scope: options.scope, ignoresLoadErrors: true };
   for (const { frame, index } of core.table.residents(space, first, last)) {
-    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK) core.locks.unlockExclusive(frame);
+    if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) === layout.OK)
+      core.locks.unlockExclusive(frame);
     await core.locks.acquire(frame, space.id, index, layout.MODE_WRITEBACK, owner);
   }
 }
 
 /** Locks a resident page exclusively, when no snapshot of it is in flight. False: it has left. */
-export async function own(core: Core, space: AddressSpace, { frame, index }: Resident, { signal, scope }: WaitOwner): Promise<boolean> {
+export async function own(
+  core: Core,
+  space: AddressSpace,
+  { frame, index }: Resident,
+  { signal, scope }: WaitOwner,
+): Promise<boolean> {
   const owner = { signal, scope, ignoresLoadErrors: true };
   for (;;) {
     const answer = await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner);
@@ -150,7 +175,12 @@ export function tryOwn(core: Core, space: AddressSpace, page: Resident): boolean
  * Removes the pages of a cut, those of `owned` and the others by try-lock; false if one cannot be had. The caller holds the
  * invalidate lock, and unlocks what is left in `owned`.
  */
-async function remove(core: Core, space: AddressSpace, { length, first, last }: Cut, owned: Resident[]): Promise<boolean> {
+async function remove(
+  core: Core,
+  space: AddressSpace,
+  { length, first, last }: Cut,
+  owned: Resident[],
+): Promise<boolean> {
   const mine = new Set(owned.map(({ frame }) => frame));
   for (const page of core.table.residents(space, first, last)) {
     if (mine.has(page.frame)) continue;

@@ -32,7 +32,8 @@ function verifyFrame(core: Core, frame: number): void {
   const list = word.listOf(words, frame);
   if (state === layout.STATE_FREE) {
     if (list !== layout.LIST_FREE) breach(`free frame ${frame} is on list ${list}`);
-    if (words.highWord(frame) !== 0 || words.lowWord(frame) !== layout.STATE_FREE) breach(`free frame ${frame} has state`);
+    if (words.highWord(frame) !== 0 || words.lowWord(frame) !== layout.STATE_FREE)
+      breach(`free frame ${frame} has state`);
     return;
   }
   if (state === layout.STATE_RESERVED) {
@@ -57,17 +58,22 @@ function verifyMapped(core: Core, frame: number, list: number): void {
   if (!exclusive && !has(wordBits.uptodate)) breach(`${at}: not locked and not uptodate`);
   if (has(wordBits.dirty) && has(wordBits.unstable)) breach(`${at}: dirty and unstable`);
   const unclean = has(wordBits.dirty) || has(wordBits.writeback) || has(wordBits.unstable);
-  if (unclean !== has(wordBits.grant)) breach(`${at}: ${unclean ? "without a grant though unclean" : "clean with a grant"}`);
+  if (unclean !== has(wordBits.grant))
+    breach(`${at}: ${unclean ? "without a grant though unclean" : "clean with a grant"}`);
   if (!has(wordBits.grant) && words.blockWord(frame) !== 0) breach(`${at}: block word without a grant`);
   const counted = word.countedWrites(words, frame);
   if (has(wordBits.fresh) && !exclusive && counted === 0) breach(`${at}: fresh without a writer`);
   if (counted > 0 && !has(wordBits.dirty)) breach(`${at}: counted write pins on a page that is not dirty`);
   const odd = (words.versionOf(frame) & 1) === 1;
-  if (odd !== (exclusive || counted > 0)) breach(`${at}: version ${words.versionOf(frame)} with ${exclusive || counted > 0 ? "a" : "no"} writer`);
+  if (odd !== (exclusive || counted > 0))
+    breach(`${at}: version ${words.versionOf(frame)} with ${exclusive || counted > 0 ? "a" : "no"} writer`);
   verifyMembership(at, { list, has, off: (low & word.lockBits.off) !== 0, held: word.isHeld(words, frame) });
 }
 
-function verifyMembership(at: string, page: { list: number; has: (bit: number) => boolean; off: boolean; held: boolean }): void {
+function verifyMembership(
+  at: string,
+  page: { list: number; has: (bit: number) => boolean; off: boolean; held: boolean },
+): void {
   const { list, has } = page;
   if (has(wordBits.dirty)) {
     if (list !== layout.LIST_DIRTY) breach(`${at}: dirty, on list ${list}`);
@@ -98,7 +104,8 @@ function allLists(core: Core): ListAt[] {
   }));
   for (const space of core.openSpaces()) {
     for (const list of [layout.LIST_DIRTY, layout.LIST_UNSTABLE_0, layout.LIST_UNSTABLE_1]) {
-      const address = layout.MAPPINGS + space.id * layout.MAPPING_BYTES + layout.MAPPING_DIRTY_LIST + (list - layout.LIST_DIRTY) * 16;
+      const address =
+        layout.MAPPINGS + space.id * layout.MAPPING_BYTES + layout.MAPPING_DIRTY_LIST + (list - layout.LIST_DIRTY) * 16;
       lists.push({ list, address, name: `list ${list} of ${space.store.name}` });
     }
   }
@@ -148,11 +155,17 @@ function verifyCounts(core: Core): void {
     const file = files.get(space.id) ?? { resident: 0, dirty: 0, writeback: 0, unstable: 0 };
     const said = [space.residentPages, space.dirtyPages, space.writebackPages, space.unstablePages];
     const counted = [file.resident, file.dirty, file.writeback, file.unstable];
-    if (said.join() !== counted.join()) breach(`${space.store.name}: counts (resident, dirty, writeback, unstable) ${said}; there are ${counted}`);
+    if (said.join() !== counted.join())
+      breach(
+        `${space.store.name}: counts (resident, dirty, writeback, unstable) ${said.join()}; there are ${counted.join()}`,
+      );
   }
-  const header = [layout.HEADER_DIRTY, layout.HEADER_WRITEBACK, layout.HEADER_UNSTABLE, layout.HEADER_WRITE_PINNED].map((at) => shared.load(at));
+  const header = [layout.HEADER_DIRTY, layout.HEADER_WRITEBACK, layout.HEADER_UNSTABLE, layout.HEADER_WRITE_PINNED].map(
+    (at) => shared.load(at),
+  );
   const counted = [sums.dirty, sums.writeback, sums.unstable, sums.pinned];
-  if (header.join() !== counted.join()) breach(`totals (dirty, writeback, unstable, write-pinned) ${header}; there are ${counted}`);
+  if (header.join() !== counted.join())
+    breach(`totals (dirty, writeback, unstable, write-pinned) ${header.join()}; there are ${counted.join()}`);
 }
 
 /** Ledgers of all threads together are what the words say; credits are all there but those that pins have. */
@@ -169,25 +182,33 @@ function verifyHolds(core: Core): void {
       reads += (entry >>> 12) & 0x3ff;
       writes += entry >>> 22;
     }
-    const said = [word.sharedHolders(words, record), word.countedReads(words, record), word.countedWrites(words, record)];
-    if (said.join() !== [shares, reads, writes].join()) breach(`record ${record}: holders ${said} in its word, ${[shares, reads, writes]} in ledgers`);
+    const said = [
+      word.sharedHolders(words, record),
+      word.countedReads(words, record),
+      word.countedWrites(words, record),
+    ];
+    if (said.join() !== [shares, reads, writes].join())
+      breach(`record ${record}: holders ${said.join()} in its word, ${[shares, reads, writes].join()} in ledgers`);
   }
   let credits = 0;
   for (const pin of core.pins) credits += pin.credits;
   const left = shared.load(layout.HEADER_CREDITS);
-  if (left + credits !== core.frames.count) breach(`${left} frame credits are left and ${credits} taken, of ${core.frames.count}`);
+  if (left + credits !== core.frames.count)
+    breach(`${left} frame credits are left and ${credits} taken, of ${core.frames.count}`);
 }
 
 function verifyQuiet(core: Core): void {
   const { words, shared, plan } = core.frames;
   if (shared.load(layout.HEADER_LISTS_LATCH) !== 0) breach("the lists' latch is taken");
-  if (shared.load(layout.HEADER_NODES_USED) !== 0 || core.locks.queues.waiting !== 0) breach(`${core.locks.queues.waiting} tasks wait`);
+  if (shared.load(layout.HEADER_NODES_USED) !== 0 || core.locks.queues.waiting !== 0)
+    breach(`${core.locks.queues.waiting} tasks wait`);
   const pinned = new Set<number>();
   for (const pin of core.pins) for (const frame of pin.frames) pinned.add(frame);
   for (let record = 0; record < plan.records; record++) {
     const state = word.stateOf(words, record);
     if (state === layout.STATE_RESERVED) breach(`frame ${record} is reserved by somebody`);
-    if (state === layout.STATE_MAPPED && word.isHeld(words, record) && !pinned.has(record)) breach(`record ${record} is held, and by no pin`);
+    if (state === layout.STATE_MAPPED && word.isHeld(words, record) && !pinned.has(record))
+      breach(`record ${record} is held, and by no pin`);
     if ((words.lowWord(record) & word.lockBits.waiters) !== 0) breach(`record ${record} says that somebody waits`);
   }
   if (core.frames.listLength(layout.LIST_SNAPSHOT) !== plan.snapshots) breach("snapshot frames are missing");

@@ -10,7 +10,15 @@ import { readFileSync } from "node:fs";
 
 /** The module's exports: integers in, integers out. */
 export interface Words {
-  configure(frames: number, records: number, buckets: number, links: number, blocks: number, ghosts: number, ledger: number): void;
+  configure(
+    frames: number,
+    records: number,
+    buckets: number,
+    links: number,
+    blocks: number,
+    ghosts: number,
+    ledger: number,
+  ): void;
   lockShared(frame: number, mapping: number, index: number, thread: number): number;
   tryPinShared(mapping: number, index: number, thread: number): number;
   lockExclusive(frame: number, mapping: number, index: number, thread: number, scope: number): number;

@@ -20,7 +20,11 @@ export interface IndexRange {
 }
 
 /** The dirty pages of `space` that `choose` wants, ascending by index. */
-export function collectDirty(frames: Frames, space: AddressSpace, choose: (frame: number, index: number) => boolean): DirtyPage[] {
+export function collectDirty(
+  frames: Frames,
+  space: AddressSpace,
+  choose: (frame: number, index: number) => boolean,
+): DirtyPage[] {
   const { words } = frames;
   const chosen: DirtyPage[] = [];
   for (let left = space.dirtyPages; left > 0; left--) {
@@ -51,6 +55,15 @@ export function tagForSync(frames: Frames, space: AddressSpace, range: IndexRang
 }
 
 /** Pages that became dirty more than `expireSeconds` ago. Seconds count modulo 65,536. */
-export function collectExpired(frames: Frames, space: AddressSpace, nowSeconds: number, expireSeconds: number): DirtyPage[] {
-  return collectDirty(frames, space, (frame) => ((nowSeconds - frames.words.dirtiedAt(frame)) & 0xffff) >= expireSeconds);
+export function collectExpired(
+  frames: Frames,
+  space: AddressSpace,
+  nowSeconds: number,
+  expireSeconds: number,
+): DirtyPage[] {
+  return collectDirty(
+    frames,
+    space,
+    (frame) => ((nowSeconds - frames.words.dirtiedAt(frame)) & 0xffff) >= expireSeconds,
+  );
 }

@@ -56,7 +56,11 @@ export class Flusher {
   /** Dirty and unstable pages of all files: what the dirty limit bounds. */
   get heldPages(): number {
     const { frames } = { frames: this.#frames };
-    return frames.counter(layout.HEADER_DIRTY) + frames.counter(layout.HEADER_WRITEBACK) + frames.counter(layout.HEADER_UNSTABLE);
+    return (
+      frames.counter(layout.HEADER_DIRTY) +
+      frames.counter(layout.HEADER_WRITEBACK) +
+      frames.counter(layout.HEADER_UNSTABLE)
+    );
   }
 
   get isRunning(): boolean {

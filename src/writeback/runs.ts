@@ -47,7 +47,8 @@ function isGranted(blocks: number, block: number): boolean {
 
 function append(frames: Frames, runs: Run[], page: RunSource, from: number, to: number): void {
   const position = page.index * frames.pageSize + from;
-  const bytes = from === 0 && to === frames.pageSize ? frames.bytes(page.bytesFrame) : frames.slice(page.bytesFrame, from, to);
+  const bytes =
+    from === 0 && to === frames.pageSize ? frames.bytes(page.bytesFrame) : frames.slice(page.bytesFrame, from, to);
   const last = runs.at(-1);
   if (last && last.position + last.bytes === position && last.bytes < limits.runBytesMax) {
     last.buffers.push(bytes);

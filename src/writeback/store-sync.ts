@@ -120,10 +120,14 @@ export class StoreSync {
     // Both epochs: what the store took while the sync was failing may be lost with the rest.
     for (const which of [epoch, epoch ^ 1]) this.#drain(() => this.#frames.words.redirtyNext(space.id, which));
     if (space.durability === "device") return error;
-    space.dataLost = new PinfoldError("ERR_PINFOLD_DATA_LOST", `${space.store.name}: written data may be lost: ${error.message}`, {
-      cause: error,
-      operation: "sync",
-    });
+    space.dataLost = new PinfoldError(
+      "ERR_PINFOLD_DATA_LOST",
+      `${space.store.name}: written data may be lost: ${error.message}`,
+      {
+        cause: error,
+        operation: "sync",
+      },
+    );
     space.losses += 1;
     return space.dataLost;
   }

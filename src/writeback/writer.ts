@@ -57,7 +57,10 @@ export class Writer {
    * Writes what can be locked without waiting. Resolves when all of it is done, with what failed and what was passed over.
    * Never rejects.
    */
-  async writeNow(space: AddressSpace, pages: readonly DirtyPage[]): Promise<{ failures: WriteFailure[]; blocked: DirtyPage[] }> {
+  async writeNow(
+    space: AddressSpace,
+    pages: readonly DirtyPage[],
+  ): Promise<{ failures: WriteFailure[]; blocked: DirtyPage[] }> {
     const failures: WriteFailure[] = [];
     const blocked: DirtyPage[] = [];
     const busy = new Set<Promise<void>>();

@@ -4,9 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MiB } from "../../src/base/limits.js";
 import { scratchFolder } from "../nbd/fixture.js";
-import { has, run, soakFactor, startServing, Undo } from "./server-process.js";
-
-const overheadBytes = 100 * MiB;
+import { has, overheadBytes, run, soakFactor, startServing, Undo } from "./server-process.js";
 
 interface Load {
   readonly pageSize: number;

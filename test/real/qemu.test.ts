@@ -7,9 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { test, type TestContext } from "node:test";
 import { GiB, MiB } from "../../src/base/limits.js";
 import { scratchFolder } from "../nbd/fixture.js";
-import { has, pathOf, run, startServing, Undo } from "./server-process.js";
-
-const overheadBytes = 100 * MiB;
+import { has, overheadBytes, pathOf, run, startServing, Undo } from "./server-process.js";
 
 /** Runs qemu-io commands in turn; what it printed, failed or not. */
 async function qemuIo(uri: string, commands: readonly string[]): Promise<{ ok: boolean; output: string }> {

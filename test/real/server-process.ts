@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { MiB } from "../../src/base/limits.js";
 import { nbdUri } from "../../src/nbd/address.js";
 import { NbdClient } from "../nbd/client.js";
 import { scratchFolder } from "../nbd/fixture.js";
@@ -17,6 +18,9 @@ export const mainPath = fileURLToPath(new URL("../../src/cli/main.js", import.me
 
 /** How much longer than usual the tests may take: 1 by default (PINFOLD_SOAK_S=30). */
 export const soakFactor = Number(process.env["PINFOLD_SOAK_S"] ?? 30) / 30;
+
+/** What a server may take besides its pages. Node 24 takes 10 MiB more than Node 20 before it serves anything. */
+export const overheadBytes = (Number(process.versions.node.split(".")[0]) >= 24 ? 112 : 100) * MiB;
 
 /** The path of a program, where root's programs are looked for too; undefined where it is missing. */
 export function pathOf(program: string): string | undefined {
@@ -43,7 +47,7 @@ export async function run(
 ) {
   const { stdout } = await execute(pathOf(program) ?? program, args, {
     timeout: options.timeoutMs ?? 120_000,
-    maxBuffer: 64 * 1024 * 1024,
+    maxBuffer: 64 * MiB,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   return stdout;
