@@ -96,7 +96,7 @@ export const limits = {
   nbdReceiveBytesPerConnectionMax: 2 * MiB,
   /** Read replies that wait to be sent, in all and for one connection (one larger reply may stand alone). */
   nbdReplyBytesMax: 64 * MiB,
-  nbdReplyBytesPerConnectionMax: 2 * MiB,
+  nbdReplyBytesPerConnectionMax: 4 * MiB,
   /** Payload of a refused write that is read and dropped; for more the connection ends. */
   nbdSkipBytesMax: 64 * MiB,
   /** Replies are gathered in slabs; longer reads have a buffer of their own. */

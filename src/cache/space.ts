@@ -49,6 +49,8 @@ export class AddressSpace {
   };
   changes = 0;
   durable = 0;
+  /** The same for a sync of everything, metadata that nobody needs to read the data back included. */
+  durableWhole = 0;
   /** Set while background write-back waits after an error. */
   retryAtMs = 0;
   retryDelayMs = 0;

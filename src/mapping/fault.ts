@@ -29,6 +29,8 @@ export interface RunRequest {
   readonly needsBytes: (index: number) => boolean;
   /** Pages past the end of the file may be mapped (by who extends it). */
   readonly pastEnd: boolean;
+  /** Take frames that are free, and reclaim none; where there is none, ERR_PINFOLD_NO_FRAMES at once. */
+  readonly freeFramesOnly?: boolean;
 }
 
 /** Consecutive pages, all locked in the mode asked for. */
@@ -90,13 +92,19 @@ async function lockFirst(
       if (space.gate) await unlessAborted(space.gate.opened, owner.signal);
       continue;
     }
-    const frame = await takeFrame(core, owner.signal);
+    const frame = request.freeFramesOnly ? takeFree(core) : await takeFrame(core, owner.signal);
     // The file may have been closed while a frame was waited for, and its slot be another's by now.
     if (!space.closing && !isGated(space, index) && core.table.insert(frame, space.id, index, owner.scope?.id ?? 0))
       return { frame, fresh: true };
     core.table.release(frame);
   }
   throw new Error("a page kept coming and going");
+}
+
+function takeFree(core: Core): number {
+  const frame = core.table.reserve();
+  if (frame < 0) throw new PinfoldError("ERR_PINFOLD_NO_FRAMES", "no frame is free");
+  return frame;
 }
 
 /** Guard of R9's last resort: a punch that was overtaken too often keeps new pages of its range out. */
@@ -120,7 +128,7 @@ function tryLockNext(
         : core.locks.tryExclusive(found, space.id, index, owner.scope);
     return answer === layout.OK ? { frame: found, fresh: false } : undefined;
   }
-  const frame = isGated(space, index) ? -1 : tryTakeFrame(core);
+  const frame = isGated(space, index) ? -1 : request.freeFramesOnly ? core.table.reserve() : tryTakeFrame(core);
   if (frame < 0) return undefined;
   if (core.table.insert(frame, space.id, index, owner.scope?.id ?? 0)) return { frame, fresh: true };
   core.table.release(frame);

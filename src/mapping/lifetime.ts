@@ -113,6 +113,10 @@ export function invalidate(core: Core, space: AddressSpace, position: number, le
       core.locks.unlockExclusive(page.frame);
       throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is dirty`);
     }
+    if (!space.store.releasePage(page.index * space.pageSize, space.pageSize)) {
+      core.locks.unlockExclusive(page.frame);
+      throw new PinfoldError("EBUSY", `${space.store.name} does not let go of page ${page.index} yet`);
+    }
     removeOwned(core, page);
   }
 }

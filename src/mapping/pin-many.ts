@@ -20,6 +20,12 @@ export interface RangeRequest {
   readonly write?: boolean | undefined;
 }
 
+interface RangePart {
+  readonly request: RangeRequest;
+  readonly first: number;
+  readonly pages: number;
+}
+
 interface PageWish {
   readonly space: AddressSpace;
   readonly index: number;
@@ -56,9 +62,9 @@ export async function pinMany(
       page.frames.push(await lockScoped(core, space, index, write, scope, { signal, scope }));
       locked.push(page);
     }
-    // Each range gets its own hold of its pages within the scope; the credits go with the first.
+    // Each range gets its own hold of its pages within the scope, and the credits of those that no range before it has.
     for (const [at, { request, first, pages }] of parts.entries()) {
-      const pin = newPin(request.space, { ...request, scope }, first, at === 0 ? credits : 0);
+      const pin = newPin(request.space, { ...request, scope }, first, credits === 0 ? 0 : newPagesOf(parts, at));
       pins.push(pin);
       for (let i = 0; i < pages; i++) {
         pin.frames.push(await lockScoped(core, request.space, first + i, pin.write, scope, { signal, scope }));
@@ -89,7 +95,20 @@ async function makeReady(core: Core, pin: NewPin): Promise<void> {
     );
 }
 
-function sortWishes(parts: readonly { request: RangeRequest; first: number; pages: number }[]): PageWish[] {
+/** How many pages of a range are in none of the ranges before it: together they are all pages, once each. */
+function newPagesOf(parts: readonly RangePart[], at: number): number {
+  const { request, first, pages } = parts[at] as RangePart;
+  let count = 0;
+  for (let index = first; index < first + pages; index++) {
+    const isKnown = parts
+      .slice(0, at)
+      .some((part) => part.request.space === request.space && index >= part.first && index < part.first + part.pages);
+    if (!isKnown) count += 1;
+  }
+  return count;
+}
+
+function sortWishes(parts: readonly RangePart[]): PageWish[] {
   const wishes = new Map<string, PageWish>();
   for (const { request, first, pages } of parts) {
     for (let index = first; index < first + pages; index++) {

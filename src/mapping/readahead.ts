@@ -58,9 +58,15 @@ async function readAhead(core: Core, space: AddressSpace, first: number, last: n
       index += 1;
       continue;
     }
-    if (core.frames.listLength(layout.LIST_FREE) === 0) return;
     try {
-      const request = { first: index, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
+      const request = {
+        first: index,
+        last,
+        mode: layout.MODE_SHARED,
+        needsBytes: () => true,
+        pastEnd: false,
+        freeFramesOnly: true,
+      } as const;
       const run = await lockRun(core, space, request, {});
       for (const frame of run.frames) core.locks.unlockShared(frame);
       index += run.frames.length;

@@ -36,7 +36,8 @@ export class StoreSync {
    * @throws PinfoldError what the store's sync failed with; under "kernel" durability ERR_PINFOLD_DATA_LOST
    */
   request(space: AddressSpace, data: boolean): Promise<void> {
-    if (space.changes === space.durable && space.unstablePages === 0) return Promise.resolve();
+    const synced = data ? space.durable : space.durableWhole;
+    if (space.changes === synced && space.unstablePages === 0) return Promise.resolve();
     const waiting = this.#next.get(space.id);
     if (waiting) {
       waiting.data &&= data;
@@ -76,7 +77,7 @@ export class StoreSync {
       this.#failed(space, epoch, error as PinfoldError);
       return;
     }
-    this.#succeeded(space, covered, epoch);
+    this.#succeeded(space, covered, epoch, false);
   }
 
   #begin(space: AddressSpace): { covered: number; epoch: number } {
@@ -88,8 +89,9 @@ export class StoreSync {
     return { covered, epoch };
   }
 
-  #succeeded(space: AddressSpace, covered: number, epoch: number): void {
+  #succeeded(space: AddressSpace, covered: number, epoch: number, data: boolean): void {
     space.durable = covered;
+    if (!data) space.durableWhole = covered;
     this.#drain(() => this.#frames.words.stabilizeNext(space.id, epoch));
     this.#locks.notifyPool();
   }
@@ -109,7 +111,7 @@ export class StoreSync {
     } catch (error) {
       throw this.#failed(space, epoch, error as PinfoldError);
     }
-    this.#succeeded(space, covered, epoch);
+    this.#succeeded(space, covered, epoch, data);
   }
 
   /** What the sync's callers are told. */

@@ -1,0 +1,65 @@
+/**
+ * Rules that are easy to break unnoticed: what readahead may take, whose the credits are, what datasync leaves to sync, who is
+ * asked before a page leaves.
+ */
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { test } from "node:test";
+import { CachedFile } from "../../src/api/cached-file.js";
+import { lockRun } from "../../src/mapping/fault.js";
+import * as layout from "../../src/sync/layout.js";
+import { codeOf, filled, open, page } from "./fixture.js";
+
+test("a load that may take free frames only reclaims none", async (t) => {
+  const { file, cache } = await open(t);
+  const target = new Uint8Array(63 * page);
+  await file.read(target, 0, target.length, 0);
+  const space = CachedFile.spaceOf(file, cache.core);
+  const request = { first: 200, last: 203, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
+  strictEqual(
+    await codeOf(lockRun(cache.core, space, { ...request, freeFramesOnly: true }, {})),
+    "ERR_PINFOLD_NO_FRAMES",
+  );
+  strictEqual(cache.stats().evictions, 0);
+  const run = await lockRun(cache.core, space, request, {});
+  strictEqual(cache.stats().evictions, run.frames.length);
+  for (const frame of run.frames) cache.core.locks.unlockShared(frame);
+});
+
+test("each range of a multi-range pin holds the credits of its own pages until it is put", async (t) => {
+  const { file, cache } = await open(t);
+  const credits = () => cache.core.frames.counter(layout.HEADER_CREDITS);
+  const pins = await cache.pin([
+    { file, position: 0, length: 20 * page },
+    { file, position: 10 * page, length: 20 * page },
+  ]);
+  strictEqual(credits(), 63 - 30);
+  pins.ranges[0]?.put();
+  strictEqual(credits(), 63 - 10);
+  pins.ranges[1]?.put();
+  strictEqual(credits(), 63);
+  cache.verify({ quiesce: true });
+});
+
+test("sync after datasync still asks for what datasync left out, once", async (t) => {
+  const { file, store } = await open(t);
+  const asked: boolean[] = [];
+  store.on("sync", { before: ({ data }) => void asked.push(data as boolean) });
+  await file.write(filled(1), 0, page, 0);
+  await file.datasync();
+  await file.datasync();
+  await file.sync();
+  await file.sync();
+  deepStrictEqual(asked, [true, false]);
+});
+
+test("invalidate leaves a page that its store does not let go", async (t) => {
+  const { file, store, cache } = await open(t);
+  await file.read(new Uint8Array(page), 0, page, 0);
+  store.inner.releasePage = () => false;
+  strictEqual(await codeOf((async () => file.invalidate())()), "EBUSY");
+  strictEqual(cache.stats().files[0]?.residentPages, 1);
+  store.inner.releasePage = () => true;
+  file.invalidate();
+  strictEqual(cache.stats().files[0]?.residentPages, 0);
+  cache.verify({ quiesce: true });
+});
