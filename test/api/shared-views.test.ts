@@ -53,14 +53,14 @@ const bodies: Record<string, (bytes: Uint8Array) => Promise<ArrayBuffer>> = {
   "new Request": (bytes) => new Request("http://localhost", { method: "POST", body: bytes as never }).arrayBuffer(),
 };
 
-/** Seen on Node 20.20 (refuses) and on Node 24.21 (takes). */
+/** Seen on Node 20.20 (refuses) and on Node 24.21, which takes the numbers as text: wrong, without an error. */
 const refusesBodies = Number(process.versions.node.split(".")[0]) < 22;
 
 for (const [name, call] of Object.entries(bodies)) {
-  test(`${name} ${refusesBodies ? "refuses" : "takes"} bytes of the cache, and takes a copy of them`, async (t) => {
+  test(`${name} ${refusesBodies ? "refuses" : "misreads"} bytes of the cache, and takes a copy of them`, async (t) => {
     const bytes = await sharedBytes(t);
     if (refusesBodies) await assert.rejects(async () => call(bytes), TypeError);
-    else assert.deepEqual(Buffer.from(await call(bytes)), Buffer.from(contents));
+    else assert.equal(Buffer.from(await call(bytes)).toString(), String(contents));
     assert.deepEqual(Buffer.from(await call(Uint8Array.from(bytes))), Buffer.from(contents));
   });
 }
