@@ -78,6 +78,11 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
   readonly #core: Core;
   readonly #space: AddressSpace;
   #closing: Promise<void> | undefined;
+  /**
+   * Called when write-back could not write a page: the error, and the page's position in bytes. News, not a verdict: the page stays
+   * dirty and is tried again, and sync says what is not durable.
+   */
+  onError: ((error: PinfoldError, position: number) => void) | undefined;
   /** Losses of data (under "kernel" durability) that this opener's sync has reported. */
   #toldLosses = 0;
 

@@ -17,6 +17,7 @@ import { describePins } from "../mapping/pin-registry.js";
 import { sync } from "../mapping/sync.js";
 import { verify } from "../mapping/verify.js";
 import type { Store } from "../store/contract.js";
+import type { WriteFailure } from "../writeback/writer.js";
 import { checkFlag, checkObject, checkPinned, checkSignal } from "./arguments.js";
 import { CachedFile } from "./cached-file.js";
 import { channels } from "./events.js";
@@ -72,6 +73,7 @@ interface OpenStore {
   readonly space: AddressSpace;
   readonly options: string;
   openers: number;
+  readonly files: Set<CachedFile>;
 }
 
 /** Caches of this thread that were not closed: what they have dirty is written when the process ends (F36). */
@@ -98,8 +100,7 @@ export class PageCache implements AsyncDisposable {
     this.core = new Core(options, clock);
     this.#leaks = new LeakWatch(this.core);
     this.core.locks.queues.onStuck = (wait) => this.#reportStuck(wait);
-    this.core.writer.onFailed = (space, { index, error }) =>
-      channels.writeError.publish({ file: space.store.name, index, error });
+    this.core.writer.onFailed = (space, failure) => this.#reportFailure(space, failure);
     this.core.writer.onHealed = (space, index) => channels.healed.publish({ file: space.store.name, index });
     if (!flushesAtExit) process.on("exit", flushAll);
     flushesAtExit = true;
@@ -165,7 +166,7 @@ export class PageCache implements AsyncDisposable {
       const space = openSpace(this.core, store);
       if (options.readOnly && !space.readOnly)
         throw new PinfoldError("EINVAL", `${store.name} was not opened read-only; open the store so`);
-      const entry: OpenStore = { space, options: JSON.stringify(options.identity), openers: 1 };
+      const entry: OpenStore = { space, options: JSON.stringify(options.identity), openers: 1, files: new Set() };
       this.#stores.set(store.key, entry);
       return this.#file(entry);
     } catch (error) {
@@ -175,15 +176,29 @@ export class PageCache implements AsyncDisposable {
   }
 
   #file(entry: OpenStore): CachedFile {
-    return new CachedFile(
+    const file: CachedFile = new CachedFile(
       {
         core: this.core,
         debug: this.#options.debug,
         noteHandle: (pin, handle) => this.#leaks.note(pin, handle),
-        close: (discard) => this.#inTurn(() => this.#closeFile(entry, discard)),
+        close: (discard) =>
+          this.#inTurn(async () => {
+            await this.#closeFile(entry, discard);
+            entry.files.delete(file);
+          }),
       },
       entry.space,
     );
+    entry.files.add(file);
+    return file;
+  }
+
+  /** Tells a page's failed write to who listens. Handlers run after write-back has done its part: what they throw is theirs. */
+  #reportFailure(space: AddressSpace, { index, error }: WriteFailure): void {
+    channels.writeError.publish({ file: space.store.name, index, error });
+    for (const file of this.#stores.get(space.store.key)?.files ?? []) {
+      if (file.onError) queueMicrotask(() => file.onError?.(error, index * space.pageSize));
+    }
   }
 
   async #closeFile(entry: OpenStore, discard: boolean): Promise<void> {
