@@ -18,7 +18,7 @@ import { type FramePlan, planFrames } from "./plan.js";
 
 const magic = 0x50464c44;
 const layoutVersion = 1;
-const keptViews = 16_384;
+const keptViews = 4_096;
 const touchBytes = 4096;
 
 export class Frames {

@@ -79,9 +79,10 @@ function onTheirWay(space: AddressSpace, { first, last }: IndexRange): DirtyPage
 }
 
 /** Pages of both lists, once each, ascending. */
-function union(first: readonly DirtyPage[], second: readonly DirtyPage[]): DirtyPage[] {
-  const known = new Set(first.map(({ frame, index }) => `${frame}:${index}`));
-  const more = second.filter(({ frame, index }) => !known.has(`${frame}:${index}`));
+function union(first: readonly DirtyPage[], second: readonly DirtyPage[]): readonly DirtyPage[] {
+  if (second.length === 0) return first;
+  const indexOf = new Map(first.map(({ frame, index }) => [frame, index]));
+  const more = second.filter(({ frame, index }) => indexOf.get(frame) !== index);
   return [...first, ...more].sort((a, b) => a.index - b.index);
 }
 

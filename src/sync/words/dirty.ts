@@ -19,21 +19,18 @@ import {
   addLatched, appendLatched, blocksOf, isOwner, mappingOf, recordOf, tryLatchLists, unlatchLists, unlinkLatched, writesIn,
 } from "./memory";
 
-// @ts-ignore: decorator
 @inline
 function countDirty(mapping: u32, delta: u32): void {
   addLatched(mappingOf(mapping) + MAPPING_DIRTY, delta);
   addLatched(HEADER_DIRTY, delta);
 }
 
-// @ts-ignore: decorator
 @inline
 function countWriteback(mapping: u32, delta: u32): void {
   addLatched(mappingOf(mapping) + MAPPING_WRITEBACK, delta);
   addLatched(HEADER_WRITEBACK, delta);
 }
 
-// @ts-ignore: decorator
 @inline
 function countUnstable(mapping: u32, delta: u32): void {
   addLatched(mappingOf(mapping) + MAPPING_UNSTABLE, delta);
@@ -41,7 +38,6 @@ function countUnstable(mapping: u32, delta: u32): void {
 }
 
 /** Where a clean frame belongs that is neither locked nor pinned. */
-// @ts-ignore: decorator
 @inline
 export function homeOf(word: u64): u32 {
   return (word & MAIN) != 0 ? LIST_MAIN : LIST_SMALL;
@@ -203,7 +199,6 @@ export function endWriteback(frame: u32, outcome: i32): i32 {
 }
 
 /** A clean word: without grant; off the queues while anybody holds the frame (the last release puts it back). */
-// @ts-ignore: decorator
 @inline
 function cleanedWord(word: u64): u64 {
   let after: u64 = word & ~(GRANT | UNSTABLE | FAILED);

@@ -24,7 +24,6 @@ export const LEDGER_SHARED: u32 = 1;
 export const LEDGER_READ: u32 = 1 << 12;
 export const LEDGER_WRITE: u32 = 1 << 22;
 
-// @ts-ignore: decorator
 @inline
 export function addLedger(frame: u32, thread: u32, delta: u32): void {
   let entry: u32 = ledgerOf(frame, thread);
@@ -32,7 +31,6 @@ export function addLedger(frame: u32, thread: u32, delta: u32): void {
 }
 
 /** What the release of a hold has to be followed by, from the word after it. */
-// @ts-ignore: decorator
 @inline
 function afterRelease(word: u64): i32 {
   let answer: i32 = 0;
@@ -41,7 +39,6 @@ function afterRelease(word: u64): i32 {
   return answer;
 }
 
-// @ts-ignore: decorator
 @inline
 function lockSharedInline(frame: u32, mapping: u32, index: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
@@ -65,7 +62,6 @@ export function lockShared(frame: u32, mapping: u32, index: u32, thread: u32): i
 }
 
 /** Bucket of a page: Fibonacci hashing (Knuth, TAOCP 3, 6.4), spread over the buckets by the high half of a product. */
-// @ts-ignore: decorator
 @inline
 export function bucketOf(mapping: u32, index: u32): u32 {
   let hash: u32 = index * 0x9e3779b1 + mapping * 0x85ebca77;
@@ -107,7 +103,6 @@ export function tryPinShared(mapping: u32, index: u32, thread: u32): i32 {
  * Takes the lock of a page that has counted write pins. The lists' latch keeps the page in its frame between the look at its
  * key and the swap, so that nothing has to be undone: a put that met an owner who is none would leave the version odd.
  */
-// @ts-ignore: decorator
 @inline
 function lockPinned(frame: u32, mapping: u32, index: u32, thread: u32, scope: u32): i32 {
   let record: u32 = recordOf(frame);
@@ -152,7 +147,6 @@ export function unlockShared(frame: u32, thread: u32): i32 {
 }
 
 /** The word without FRESH and MODIFIED where the last writer leaves, with MODIFIED where others stay. */
-// @ts-ignore: decorator
 @inline
 function writerLeft(word: u64, modified: u32): u64 {
   if ((word & (EXCLUSIVE | WRITES)) == 0) return word & ~(FRESH | MODIFIED);

@@ -68,87 +68,73 @@ export function configure(
   ledgerAt = ledger;
 }
 
-// @ts-ignore: decorator
 @inline
 export function recordOf(frame: u32): u32 {
   return RECORDS + (frame << RECORD_SHIFT);
 }
 
-// @ts-ignore: decorator
 @inline
 export function mappingOf(mapping: u32): u32 {
   return MAPPINGS + mapping * MAPPING_BYTES;
 }
 
-// @ts-ignore: decorator
 @inline
 export function threadOf(thread: u32): u32 {
   return THREADS + thread * THREAD_BYTES;
 }
 
-// @ts-ignore: decorator
 @inline
 export function nodeOf(node: u32): u32 {
   return NODES + node * NODE_BYTES;
 }
 
-// @ts-ignore: decorator
 @inline
 export function linkOf(frame: u32): u32 {
   return linksAt + (frame << 3);
 }
 
-// @ts-ignore: decorator
 @inline
 export function blocksOf(frame: u32): u32 {
   return blocksAt + (frame << 2);
 }
 
-// @ts-ignore: decorator
 @inline
 export function ledgerOf(frame: u32, thread: u32): u32 {
   return ledgerAt + ((thread * records + frame) << 2);
 }
 
-// @ts-ignore: decorator
 @inline
 export function keyIs(record: u32, mapping: u32, index: u32): bool {
   return atomic.load<u32>(record + RECORD_INDEX) == index && u32(atomic.load<u16>(record + RECORD_MAPPING)) == mapping;
 }
 
-// @ts-ignore: decorator
 @inline
 export function holdersIn(word: u64): u32 {
   return u32(word >> HOLDERS_SHIFT) & HOLDERS_MASK;
 }
 
-// @ts-ignore: decorator
 @inline
 export function readsIn(word: u64): u32 {
   return u32(word >> READS_SHIFT) & READS_MASK;
 }
 
-// @ts-ignore: decorator
 @inline
 export function writesIn(word: u64): u32 {
   return u32(word >> WRITES_SHIFT) & WRITES_MASK;
 }
 
 /** The word with the owner's slot in its holders' field. */
-// @ts-ignore: decorator
 @inline
 export function ownedBy(thread: u32): u64 {
   return EXCLUSIVE | (u64(thread) << HOLDERS_SHIFT);
 }
 
-// @ts-ignore: decorator
 @inline
 export function isOwner(word: u64, thread: u32): bool {
   return (word & EXCLUSIVE) != 0 && holdersIn(word) == thread;
 }
 
 /** The word with one more access counted, at most 3 (S3-FIFO's frequency; it costs nothing inside the pin's own swap). */
-// @ts-ignore: decorator
 @inline
 export function touched(word: u64): u64 {
   return (word & FREQUENCY) == FREQUENCY ? word : word + ONE_FREQUENCY;
@@ -156,19 +142,16 @@ export function touched(word: u64): u64 {
 
 // The lists' latch: one for all lists, held for a few instructions.
 
-// @ts-ignore: decorator
 @inline
 export function tryLatchLists(): bool {
   return atomic.cmpxchg<u32>(HEADER_LISTS_LATCH, 0, 1) == 0;
 }
 
-// @ts-ignore: decorator
 @inline
 export function unlatchLists(): void {
   atomic.store<u32>(HEADER_LISTS_LATCH, 0);
 }
 
-// @ts-ignore: decorator
 @inline
 export function listOf(list: u32, mapping: u32): u32 {
   return list >= u32(LIST_DIRTY) && list <= u32(LIST_UNSTABLE_1)
@@ -177,7 +160,6 @@ export function listOf(list: u32, mapping: u32): u32 {
 }
 
 /** Takes `frame` off the list that it is on, if any. The latch is held. */
-// @ts-ignore: decorator
 @inline
 export function unlinkLatched(frame: u32, mapping: u32): void {
   let link: u32 = linkOf(frame);
@@ -198,7 +180,6 @@ export function unlinkLatched(frame: u32, mapping: u32): void {
 }
 
 /** Puts `frame`, which is on no list, at the tail of `list`. The latch is held. */
-// @ts-ignore: decorator
 @inline
 export function appendLatched(frame: u32, list: u32, mapping: u32): void {
   let head: u32 = listOf(list, mapping);
@@ -213,7 +194,6 @@ export function appendLatched(frame: u32, list: u32, mapping: u32): void {
 }
 
 /** Adds `delta` to a counter that is only changed under the lists' latch. */
-// @ts-ignore: decorator
 @inline
 export function addLatched(address: u32, delta: u32): void {
   atomic.store<u32>(address, atomic.load<u32>(address) + delta);

@@ -88,7 +88,6 @@ export function setHomeMain(frame: u32): i32 {
   return atomic.cmpxchg<u64>(record, word, word | MAIN) == word ? OK : LOST;
 }
 
-// @ts-ignore: decorator
 @inline
 function ghostHash(mapping: u32, index: u32): u32 {
   let hash: u32 = index * 0x85ebca6b + mapping * 0xc2b2ae35;

@@ -23,7 +23,6 @@ import {
 import { LEDGER_SHARED, addLedger } from "./lock";
 
 /** Whether a waiter of `mode` could have its way now, others in the queue apart. */
-// @ts-ignore: decorator
 @inline
 function possible(word: u64, mode: u32, joining: bool): bool {
   if (mode == MODE_SHARED) return (word & EXCLUSIVE) == 0 && holdersIn(word) < u32(HOLDERS_MAX) && (!joining || (word & GATE) == 0);
@@ -93,7 +92,6 @@ export function enqueue(frame: u32, mapping: u32, index: u32, mode: u32, thread:
 }
 
 /** The queue without `node`, links mended. Its latch is held. */
-// @ts-ignore: decorator
 @inline
 function without(queue: u32, node: u32): u32 {
   let head: u32 = (queue >> QUEUE_HEAD_SHIFT) & QUEUE_MASK;
@@ -108,7 +106,6 @@ function without(queue: u32, node: u32): u32 {
 }
 
 /** Takes a node that waits on `frame` out of its queue, with a new state and a result. */
-// @ts-ignore: decorator
 @inline
 function takeOut(node: u32, frame: u32, state: u32, result: i32): i32 {
   let at: u32 = nodeOf(node);
