@@ -19,8 +19,8 @@ export const mainPath = fileURLToPath(new URL("../../src/cli/main.js", import.me
 /** How much longer than usual the tests may take: 1 by default (PINFOLD_SOAK_S=30). */
 export const soakFactor = Number(process.env["PINFOLD_SOAK_S"] ?? 30) / 30;
 
-/** What a server may take besides its pages. Node 24 takes 10 MiB more than Node 20 before it serves anything. */
-export const overheadBytes = (Number(process.versions.node.split(".")[0]) >= 24 ? 112 : 100) * MiB;
+/** What a server may take besides its pages. (Node 24 does not keep it: docs/performance.md.) */
+export const overheadBytes = 100 * MiB;
 
 /** The path of a program, where root's programs are looked for too; undefined where it is missing. */
 export function pathOf(program: string): string | undefined {
