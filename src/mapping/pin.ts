@@ -102,9 +102,12 @@ export async function takeAbortably(
   signal: AbortSignal | undefined,
   undo: () => void,
 ): Promise<void> {
+  // Guard of R23 for work that succeeds just as it is aborted: whichever comes second undoes it.
   let abandoned = false;
+  let finished = false;
   const done = work().then(
     () => {
+      finished = true;
       if (abandoned) undo();
     },
     (error: unknown) => {
@@ -117,6 +120,7 @@ export async function takeAbortably(
     await unlessAborted(done, signal);
   } catch (error) {
     abandoned = true;
+    if (finished) undo();
     done.catch(() => {});
     throw error;
   }
