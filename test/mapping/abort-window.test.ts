@@ -21,7 +21,7 @@ for (const write of [false, true]) {
       const code = codeOf(outcome);
       await held.entered;
       held.release();
-      for (let i = 0; i < microtasks; i++) await undefined;
+      for (let i = 0; i < microtasks; i++) await Promise.resolve();
       abort.abort();
       if ((await code) !== undefined) aborted += 1;
       await turns();
