@@ -8,6 +8,8 @@
  * A script runs again to come back to an earlier point: answers that it got before are given to it at once (`given`). So it
  * must not look at anything but what its steps answered.
  *
+ * An actor that may die (`mortal`) looks before each step and each store whether the alarm is raised: see recoverer.ts.
+ *
  * See also: enumerator.ts; src/frames/locks.ts, which has the same loops for production.
  */
 import * as layout from "../src/sync/layout.js";
@@ -24,8 +26,18 @@ export type Hold = "shared" | "exclusive";
 
 type StepName = Exclude<keyof StepWords, "configure">;
 
+/** The history of all that are dead. */
+const [deadOne, deadTwo] = [0x2545f491, 0x4f6cdd1d];
 /** Turns of a loop that has to end long before. */
 const turnsMax = 100_000;
+
+/** Ends the script of an actor that has died (recoverer.ts). */
+export class Death extends Error {
+  override readonly name = "Death";
+}
+
+/** One for all: to make one takes time, and they differ in nothing. */
+const death = new Death();
 
 /** Holds take two bits a record, so records below 15 can be held by actors. */
 const holdBits: Readonly<Record<Hold, number>> = { shared: 1, exclusive: 2 };
@@ -41,6 +53,8 @@ export class Actor {
   readonly track = new Track();
   /** Calls and answers so far, where somebody wants to read them. */
   readonly calls: string[] | undefined;
+  /** It may die: before each step and each store it looks whether the alarm is raised. */
+  mortal = false;
 
   constructor(
     name: string,
@@ -60,6 +74,7 @@ export class Actor {
 
   /** One call of a step. */
   *do(name: StepName, ...taken: number[]): Play<number> {
+    if (this.mortal) yield* this.#survive();
     const { track } = this;
     const { one, two } = track;
     let answer = this.#given();
@@ -82,6 +97,22 @@ export class Actor {
   /** What the script was answered here before, where it runs again. */
   #given(): number | undefined {
     return this.track.given < this.track.answers.length ? this.track.answers[this.track.given++] : undefined;
+  }
+
+  /** Dies if the alarm is raised. That it was not is nothing to remember. */
+  *#survive(): Play {
+    const { one, two } = this.track;
+    const alarm = yield* this.load(this.traced.memory.plan.alarm);
+    this.forget(one, two);
+    if (alarm !== 0) this.#die();
+  }
+
+  /** What the actor knew and held is forgotten with it: memory alone tells what there is to clean up. */
+  #die(): never {
+    this.mortal = false;
+    this.track.holding = 0;
+    this.forget(deadOne, deadTwo);
+    throw death;
   }
 
   /** One operation of the script's own, which is a step of its own. */
@@ -148,6 +179,7 @@ export class Actor {
   }
 
   *store(address: number, value: number): Play {
+    if (this.mortal) yield* this.#survive();
     yield* this.#operation(address * 4 + POINT_STORE, () => {
       this.traced.store32(address, value);
       return 0;
@@ -160,12 +192,24 @@ export class Actor {
 
   // What production's callers do around steps.
 
-  /** Blocks until a node is not waiting any more, then frees it. The node's last state. */
-  *waitFor(node: number): Play<number> {
+  /**
+   * Blocks until a node is not waiting any more, then frees it. The node's last state. Once the alarm is raised it looks again and
+   * again and wakes the record itself, since whoever had to may be dead (as production's waiters do from time to time).
+   */
+  *waitFor(node: number, frame: number): Play<number> {
     const address = this.traced.memory.node(node) + layout.NODE_STATE;
-    const state = yield* this.#operation(-(node + 1), () => this.traced.load32(address));
-    this.check((yield* this.until("accept", node)) === layout.OK, "a settled node is accepted");
-    return state;
+    const { one, two } = this.track;
+    for (let turn = 0; turn < turnsMax; turn++) {
+      const state = yield* this.#operation(-(node + 1), () => this.traced.load32(address));
+      if (state !== layout.NODE_WAITING) {
+        this.check((yield* this.until("accept", node)) === layout.OK, "a settled node is accepted");
+        return state;
+      }
+      if (this.mortal) this.#die();
+      yield* this.wake(frame);
+      this.forget(one, two);
+    }
+    throw new Error("waitFor never got on");
   }
 
   /** Grants to who waits for a record, first come first served, until the first that has to go on waiting. */
@@ -197,7 +241,7 @@ export class Actor {
       const answer =
         hold === "shared"
           ? yield* this.do("lockShared", frame, mapping, index, this.thread)
-          : yield* this.do("lockExclusive", frame, mapping, index, this.thread, 0);
+          : yield* this.do("lockExclusive", frame, mapping, index, this.thread);
       if (answer === layout.OK) yield* this.holdsPage(hold, frame, mapping, index);
       if (answer !== layout.LOST && answer !== layout.LOST_WAKE) return answer;
       if (answer === layout.LOST_WAKE) yield* this.settle(frame, layout.WAKE | layout.IDLE);
@@ -219,7 +263,7 @@ export class Actor {
         this.forget(one, two);
         continue;
       }
-      if ((yield* this.waitFor(node)) !== layout.NODE_GRANTED) return layout.GONE;
+      if ((yield* this.waitFor(node, frame)) !== layout.NODE_GRANTED) return layout.GONE;
       yield* this.holdsPage(hold, frame, mapping, index);
       return layout.OK;
     }
@@ -249,10 +293,10 @@ export class Actor {
   }
 
   /** Takes the page, which the actor owns exclusively, out of the table: dismisses who waits, then removes it. */
-  *removeOwned(frame: number, mapping: number, index: number): Play {
-    this.check((yield* this.until("condemn", frame, this.thread)) === layout.OK, "its owner condemns a page");
+  *removeOwned(frame: number, mapping: number, index: number, thread = this.thread): Play {
+    this.check((yield* this.until("condemn", frame, thread)) === layout.OK, "its owner condemns a page");
     yield* this.dismissAll(frame);
-    yield* this.removeFrozen(frame, mapping, index);
+    yield* this.removeFrozen(frame, mapping, index, thread);
     this.drop(frame);
   }
 
@@ -268,12 +312,12 @@ export class Actor {
   }
 
   /** The last step of a removal, of a page that nobody waits for. */
-  *removeFrozen(frame: number, mapping: number, index: number): Play {
+  *removeFrozen(frame: number, mapping: number, index: number, thread = this.thread): Play {
     const { one, two } = this.track;
     for (let turn = 0; turn < turnsMax; turn++) {
-      const found = yield* this.until("find", mapping, index, this.thread);
+      const found = yield* this.until("find", mapping, index, thread);
       this.check(found === frame, `page ${mapping}:${index} is found in ${found}, not in ${frame}`);
-      const answer = yield* this.do("remove", frame, this.thread);
+      const answer = yield* this.do("remove", frame, thread);
       if (answer === layout.OK) return;
       if (answer === layout.BUSY) yield* this.until("clearWaiters", frame);
       this.forget(one, two);
@@ -286,7 +330,7 @@ export class Actor {
     const { one, two } = this.track;
     for (let turn = 0; turn < turnsMax; turn++) {
       if ((yield* this.until("find", mapping, index, this.thread)) >= 0) return false;
-      if ((yield* this.do("insert", frame, mapping, index, this.thread, 0)) === layout.OK) {
+      if ((yield* this.do("insert", frame, mapping, index, this.thread)) === layout.OK) {
         this.claim(frame, "exclusive");
         yield* this.do("setUptodate", frame);
         return true;

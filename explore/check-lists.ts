@@ -16,7 +16,7 @@ export function checkLists(memory: WordsMemory, findings: Findings): void {
   for (const list of [layout.LIST_FREE, layout.LIST_SMALL, layout.LIST_MAIN, layout.LIST_SNAPSHOT])
     walkList(memory, list, 0, places, findings);
   for (let mapping = 0; mapping < mappings; mapping++) {
-    for (const list of [layout.LIST_DIRTY, layout.LIST_UNSTABLE_0, layout.LIST_UNSTABLE_1])
+    for (let list = layout.LIST_DIRTY; list <= layout.LIST_WRITEBACK; list++)
       walkList(memory, list, mapping, places, findings);
   }
   for (let frame = 0; frame < frames + snapshots; frame++) {
@@ -31,7 +31,7 @@ export function checkLists(memory: WordsMemory, findings: Findings): void {
 }
 
 function place(list: number, mapping: number): string {
-  return list >= layout.LIST_DIRTY && list <= layout.LIST_UNSTABLE_1 ? `${list} of mapping ${mapping}` : `${list}`;
+  return list >= layout.LIST_DIRTY && list <= layout.LIST_WRITEBACK ? `${list} of mapping ${mapping}` : `${list}`;
 }
 
 /** The list that a frame has to be on, by its word. */
@@ -43,7 +43,8 @@ function placeOf(memory: WordsMemory, frame: number): string {
   if (state === layout.STATE_SNAPSHOT) return bit(layout.EXCLUSIVE_BIT) ? "none" : place(layout.LIST_SNAPSHOT, 0);
   const mapping = memory.mappingOf(frame);
   if (bit(layout.DIRTY_BIT)) return place(layout.LIST_DIRTY, mapping);
-  if (bit(layout.WRITEBACK_BIT) || bit(layout.OFF_BIT)) return "none";
+  if (bit(layout.WRITEBACK_BIT)) return place(layout.LIST_WRITEBACK, mapping);
+  if (bit(layout.OFF_BIT)) return "none";
   if (bit(layout.UNSTABLE_BIT)) return place(layout.LIST_UNSTABLE_0 + (bit(layout.EPOCH_BIT) ? 1 : 0), mapping);
   return place(bit(layout.MAIN_BIT) ? layout.LIST_MAIN : layout.LIST_SMALL, 0);
 }
@@ -226,6 +227,36 @@ export function checkCounts(memory: WordsMemory, findings: Findings): void {
   const held = Array.from({ length: memory.plan.threads }, (_, thread) =>
     memory.get(layout.THREADS + thread * layout.THREAD_BYTES + layout.THREAD_CREDITS),
   );
+  for (let transfer = 0; transfer < memory.plan.transferCount; transfer++)
+    held.push(memory.get(memory.transfer(transfer) + layout.TRANSFER_CREDITS));
   const credits = memory.get(layout.HEADER_CREDITS) + held.reduce((sum, count) => sum + count, 0);
   findings.expect(credits === frames, () => `there are ${credits} frame credits, of ${frames}`);
+}
+
+/** A page in transit belongs to a transfer that is not free, and each transfer counts its own. */
+export function checkTransfers(memory: WordsMemory, findings: Findings): void {
+  const { transferCount, transitCount, frames } = memory.plan;
+  const pages = new Array<number>(transferCount).fill(0);
+  for (let entry = 0; entry < transitCount; entry++) {
+    const page = memory.get(memory.transit(entry));
+    const transfer = memory.get(memory.transit(entry) + 4) - 1;
+    findings.expect((page === 0) === transfer < 0, () => `transit entry ${entry} is half taken`);
+    if (page === 0) continue;
+    const frame = (page & (2 ** layout.TRANSIT_WRITE_BIT - 1)) - 1;
+    findings.expect(
+      frame < frames && transfer < transferCount,
+      () => `transit entry ${entry} names frame ${frame} and transfer ${transfer}`,
+    );
+    pages[transfer] = (pages[transfer] ?? 0) + 1;
+  }
+  for (let transfer = 0; transfer < transferCount; transfer++) {
+    const at = memory.transfer(transfer);
+    const [counted, is] = [memory.get(at + layout.TRANSFER_PAGES), pages[transfer] ?? 0];
+    findings.expect(counted === is, () => `transfer ${transfer} counts ${counted} pages in transit, it has ${is}`);
+    const free = (memory.get(at) & layout.TRANSFER_STATE_MASK) === layout.TRANSFER_FREE;
+    findings.expect(
+      !free || (is === 0 && memory.get(at + layout.TRANSFER_CREDITS) === 0),
+      () => `transfer ${transfer} is free and carries something`,
+    );
+  }
 }

@@ -8,7 +8,7 @@
  * See also: check-lists.ts (lists, table, nodes), words-memory.ts, src/sync/words/ (each file's header).
  */
 import * as layout from "../src/sync/layout.js";
-import { checkCounts, checkLists, checkNodes, checkTable } from "./check-lists.js";
+import { checkCounts, checkLists, checkNodes, checkTable, checkTransfers } from "./check-lists.js";
 import type { WordsMemory } from "./words-memory.js";
 
 /** Collects what is wrong. */
@@ -46,6 +46,7 @@ export function checkWords(memory: WordsMemory): string[] {
   checkTable(memory, findings);
   checkLists(memory, findings);
   checkCounts(memory, findings);
+  checkTransfers(memory, findings);
   return findings.sentences;
 }
 
@@ -56,6 +57,8 @@ export function checkQuiet(memory: WordsMemory): string[] {
     const state = memory.state(frame);
     if (state !== layout.STATE_MAPPED) {
       findings.expect(state !== layout.STATE_RESERVED, () => `frame ${frame} is still reserved`);
+      const taken = state === layout.STATE_SNAPSHOT && memory.bit(frame, layout.EXCLUSIVE_BIT);
+      findings.expect(!taken, () => `snapshot ${frame} is still taken`);
       continue;
     }
     findings.expect(
@@ -68,6 +71,10 @@ export function checkQuiet(memory: WordsMemory): string[] {
     findings.expect(!memory.bit(frame, layout.OFF_BIT), () => `frame ${frame} is idle and off the reclaim queues`);
   }
   findings.expect(memory.get(layout.HEADER_NODES_USED) === 0, () => "waiter nodes are still used");
+  for (let transfer = 0; transfer < memory.plan.transferCount; transfer++) {
+    const state = memory.get(memory.transfer(transfer)) & layout.TRANSFER_STATE_MASK;
+    findings.expect(state === layout.TRANSFER_FREE, () => `transfer ${transfer} is still used`);
+  }
   return findings.sentences;
 }
 
@@ -96,16 +103,12 @@ function checkLock(memory: WordsMemory, frame: number, waiting: Waiting, finding
     () => `${what} is condemned and nobody owns it`,
   );
   findings.expect(
-    (memory.version(frame) % 2 === 0) === (!exclusive && writes === 0),
+    (memory.version(frame) % 2 === 0) === (!exclusive && writes === 0 && !memory.bit(frame, layout.VIEW_BIT)),
     () => `${what} has the wrong parity of its version`,
   );
   findings.expect(
     exclusive || memory.bit(frame, layout.UPTODATE_BIT),
     () => `${what} is not uptodate and not exclusively locked`,
-  );
-  findings.expect(
-    exclusive || memory.get(memory.record(frame) + layout.RECORD_SCOPE) === 0,
-    () => `${what} has a scope and no owner`,
   );
 }
 
@@ -124,7 +127,7 @@ function checkContents(memory: WordsMemory, frame: number, findings: Findings): 
   findings.expect(!unclean || bit(layout.GRANT_BIT), () => `${what} is not clean and has no grant`);
   findings.expect(writes === 0 || dirty, () => `${what} is pinned for write and not dirty`);
   findings.expect(!bit(layout.FRESH_BIT) || dirty, () => `${what} is fresh and not dirty`);
-  const written = bit(layout.EXCLUSIVE_BIT) || writes > 0;
+  const written = bit(layout.EXCLUSIVE_BIT) || writes > 0 || bit(layout.VIEW_BIT);
   findings.expect(
     (!bit(layout.FRESH_BIT) && !bit(layout.MODIFIED_BIT)) || written,
     () => `${what} is fresh or modified and has no writer`,
@@ -132,6 +135,15 @@ function checkContents(memory: WordsMemory, frame: number, findings: Findings): 
   findings.expect(!bit(layout.TOWRITE_BIT) || dirty, () => `${what} is to be written and not dirty`);
   findings.expect(!bit(layout.FAILED_BIT) || dirty, () => `${what} failed and is not dirty`);
   findings.expect(!bit(layout.OFF_BIT) || !unclean, () => `${what} is off the reclaim queues and not clean`);
+  findings.expect(
+    bit(layout.WRITEBACK_BIT) || memory.writer(frame) === 0,
+    () => `${what} has a thread that writes it back`,
+  );
+  findings.expect(!bit(layout.VIEW_BIT) || dirty, () => `${what} may be stored to by views and is not dirty`);
+  findings.expect(
+    bit(layout.VIEW_BIT) || (memory.view(frame) & layout.VIEW_WRITABLE) === 0,
+    () => `${what} lets views store and its word does not say so`,
+  );
   if (frame >= memory.plan.frames) return;
   const blocks = memory.get(memory.plan.blocks + frame * 4);
   findings.expect(bit(layout.GRANT_BIT) || blocks === 0, () => `${what} has a block word and no grant`);
@@ -154,12 +166,14 @@ function checkUnmapped(memory: WordsMemory, frame: number, findings: Findings): 
     () => `${what} is in state ${state} with a block word`,
   );
   findings.expect(
-    memory.get(memory.record(frame) + layout.RECORD_SCOPE) === 0,
-    () => `${what} is in state ${state} with a scope`,
+    (memory.view(frame) & layout.VIEW_WRITABLE) === 0,
+    () => `${what} is in state ${state} and views may store`,
   );
 }
 
-/** The word counts what the threads' ledgers say, holds apart that were granted and not yet accepted. */
+const frameMask = 2 ** layout.TRANSIT_WRITE_BIT - 1;
+
+/** The word counts what the threads' ledgers and the entries in transit say, holds apart that were granted and not yet accepted. */
 function checkLedger(memory: WordsMemory, frame: number, findings: Findings): void {
   let shared = 0;
   let reads = 0;
@@ -176,6 +190,12 @@ function checkLedger(memory: WordsMemory, frame: number, findings: Findings): vo
     const mode = memory.get(memory.node(node) + layout.NODE_MODE);
     if (granted && mode === layout.MODE_SHARED) shared++;
     if (granted && mode === layout.MODE_UPGRADE) shared--;
+  }
+  for (let entry = 0; entry < memory.plan.transitCount; entry++) {
+    const page = memory.get(memory.transit(entry));
+    if (page === 0 || (page & frameMask) - 1 !== frame) continue;
+    if (page >>> layout.TRANSIT_WRITE_BIT === 0) reads++;
+    else writes++;
   }
   const mapped = memory.state(frame) === layout.STATE_MAPPED;
   const locked = mapped && !memory.bit(frame, layout.EXCLUSIVE_BIT) ? memory.holders(frame) : 0;

@@ -44,7 +44,7 @@ interface Running {
   readonly actor: Actor;
   readonly script: Script;
   play: Play;
-  /** The next operation: address * 4 + kind; -(node + 1): waits for that node; `ended`. */
+  /** The next operation: address * 4 + kind; -(node + 1): waits for that node, or the alarm; `ended`. */
   pending: number;
   /** Operations done since the beginning, and how many of them `play` knows of: not the same after going back. */
   moves: number;
@@ -121,9 +121,11 @@ export class Run {
   /** Actors that can go on. */
   enabled(): number[] {
     const enabled: number[] = [];
+    const { memory } = this.#traced;
+    const alarm = memory.get(memory.plan.alarm) !== 0;
     this.#running.forEach(({ pending }, at) => {
       const waits =
-        pending < 0 && pending !== ended && this.#traced.memory.nodeState(-pending - 1) === layout.NODE_WAITING;
+        pending < 0 && pending !== ended && !alarm && memory.nodeState(-pending - 1) === layout.NODE_WAITING;
       if (pending !== ended && !waits) enabled.push(at);
     });
     return enabled;
@@ -182,8 +184,10 @@ export class Run {
   }
 
   #note(at: number, { pending, actor }: Running): void {
-    const point = pending >= 0 ? pending : (this.#traced.memory.node(-pending - 1) + layout.NODE_STATE) * 4;
+    const { memory } = this.#traced;
+    const point = pending >= 0 ? pending : (memory.node(-pending - 1) + layout.NODE_STATE) * 4;
     this.contention.note(at, point, actor.track.held);
+    if (pending < 0) this.contention.note(at, memory.plan.alarm * 4, actor.track.held);
   }
 
   violated(sentence: string): never {

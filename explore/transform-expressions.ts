@@ -145,6 +145,7 @@ export class Expressions {
       return { code: `!${this.emitAs(node.operand, "bool")}`, type: "bool" };
     const value = this.emit(node.operand);
     if (node.operator === ts.SyntaxKind.MinusToken && value.integer !== undefined) return integerValue(-value.integer);
+    if (node.operator === ts.SyntaxKind.TildeToken && value.integer !== undefined) return integerValue(~value.integer);
     if (node.operator === ts.SyntaxKind.TildeToken && value.type === "u64") {
       return { code: `BigInt.asUintN(64, ~${value.code})`, type: "u64" };
     }

@@ -25,7 +25,7 @@ export type Sources = ReadonlyMap<string, string>;
 
 /** The sources as JavaScript. */
 export function transform(sources: Sources, mode: Mode): string {
-  const files = [...sources].map(([path, text]) => ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true));
+  const files = [...sources].map(([path, text]) => parse(path, text));
   const declarations: Declarations = {
     integers: new Map(),
     typed: new Map(),
@@ -39,6 +39,17 @@ export function transform(sources: Sources, mode: Mode): string {
   const bodies = [...declarations.functions.values()].map((item) => emitFunction(item, declarations, mode));
   const answers = declarations.exports.map((name) => emitExport(name, declarations, mode));
   return ['"use strict";', ...declarations.globals, ...bodies, `return {\n${answers.join("\n")}\n};`].join("\n");
+}
+
+/** The first text that each file was parsed from: mutants change one file and leave the others. */
+const parsed = new Map<string, ts.SourceFile>();
+
+function parse(path: string, text: string): ts.SourceFile {
+  const known = parsed.get(path);
+  if (known?.text === text) return known;
+  const file = ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true);
+  if (!known) parsed.set(path, file);
+  return file;
 }
 
 /** Names of the exported functions, in the order of index.ts. */

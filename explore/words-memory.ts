@@ -21,8 +21,15 @@ export interface WordsPlan {
   readonly blocks: number;
   readonly ghosts: number;
   readonly ledger: number;
+  readonly transfers: number;
+  readonly transits: number;
+  /** How many of each. */
+  readonly transferCount: number;
+  readonly transitCount: number;
   /** Words for the use of a scenario, which no step knows. */
   readonly scratch: number;
+  /** One word more: set when an actor has died (recoverer.ts). */
+  readonly alarm: number;
   readonly bytes: number;
 }
 
@@ -33,6 +40,8 @@ export interface WordsSize {
   readonly nodes?: number;
   readonly mappings?: number;
   readonly threads?: number;
+  readonly transfers?: number;
+  readonly transits?: number;
 }
 
 const scratchBytes = 256;
@@ -44,6 +53,8 @@ export function planWords({
   nodes = 8,
   mappings = 2,
   threads = 4,
+  transfers: transferCount = 0,
+  transits: transitCount = 0,
 }: WordsSize): WordsPlan {
   const records = frames + snapshots + locks;
   let at = layout.RECORDS + (records << layout.RECORD_SHIFT);
@@ -57,7 +68,10 @@ export function planWords({
   const blocks = region((frames + snapshots) * 4);
   const ghosts = region(frames * 4);
   const ledger = region(records * 4 * threads);
+  const transfers = region(transferCount * layout.TRANSFER_BYTES);
+  const transits = region(transitCount * layout.TRANSIT_BYTES);
   const scratch = region(scratchBytes);
+  const alarm = region(4);
   return {
     frames,
     snapshots,
@@ -71,14 +85,20 @@ export function planWords({
     blocks,
     ghosts,
     ledger,
+    transfers,
+    transits,
+    transferCount,
+    transitCount,
     scratch,
+    alarm,
     bytes: at,
   };
 }
 
 /** Takes the sizes and places of a plan as words.configure does. */
 export function configureWords(words: { configure(...taken: number[]): void }, plan: WordsPlan): void {
-  words.configure(plan.frames, plan.records, plan.buckets, plan.links, plan.blocks, plan.ghosts, plan.ledger);
+  const { frames, records, buckets, links, blocks, ghosts, ledger, transfers, transits } = plan;
+  words.configure(frames, records, buckets, links, blocks, ghosts, ledger, transfers, transits);
 }
 
 /** Reads and, before anything runs, writes a words memory. Plain accesses: nobody else is at work, or a torn read may be told. */
@@ -138,7 +158,7 @@ export class WordsMemory {
 
   /** The list of an id; those of a mapping lie in its record. */
   list(list: number, mapping: number): number {
-    const ofMapping = list >= layout.LIST_DIRTY && list <= layout.LIST_UNSTABLE_1;
+    const ofMapping = list >= layout.LIST_DIRTY && list <= layout.LIST_WRITEBACK;
     if (!ofMapping) return layout.HEADER_LISTS + list * 16;
     return this.mapping(mapping) + layout.MAPPING_DIRTY_LIST + (list - layout.LIST_DIRTY) * 16;
   }
@@ -151,8 +171,20 @@ export class WordsMemory {
     return layout.MAPPINGS + mapping * layout.MAPPING_BYTES;
   }
 
+  thread(thread: number): number {
+    return layout.THREADS + thread * layout.THREAD_BYTES;
+  }
+
   node(node: number): number {
     return layout.NODES + node * layout.NODE_BYTES;
+  }
+
+  transfer(transfer: number): number {
+    return this.plan.transfers + transfer * layout.TRANSFER_BYTES;
+  }
+
+  transit(entry: number): number {
+    return this.plan.transits + entry * layout.TRANSIT_BYTES;
   }
 
   link(frame: number): number {
@@ -184,6 +216,15 @@ export class WordsMemory {
 
   writes(frame: number): number {
     return (this.get(this.record(frame) + 4) >>> (layout.WRITES_SHIFT - 32)) & layout.WRITES_MASK;
+  }
+
+  /** The slot of the thread that writes the page back. */
+  writer(frame: number): number {
+    return (this.get(this.record(frame) + 4) >>> (layout.WRITER_SHIFT - 32)) & layout.WRITER_MASK;
+  }
+
+  view(frame: number): number {
+    return this.get(this.record(frame) + layout.RECORD_VIEW);
   }
 
   version(frame: number): number {

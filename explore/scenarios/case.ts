@@ -15,6 +15,8 @@ import type { WordsMemory } from "../words-memory.js";
 export interface Mutant {
   readonly name: string;
   readonly replacements: readonly Replacement[];
+  /** Scripts in place of the scenario's: what a caller owes the steps, and here does not do. */
+  readonly actors?: readonly Script[];
 }
 
 export interface Case extends Scenario {
@@ -24,6 +26,11 @@ export interface Case extends Scenario {
 /** A mutant of one replacement. */
 export function mutant(name: string, file: string, original: string, mutated: string): Mutant {
   return { name, replacements: [{ file, original, mutated }] };
+}
+
+/** A mutant of what callers do. */
+export function mutantScripts(name: string, ...actors: Script[]): Mutant {
+  return { name, replacements: [], actors };
 }
 
 /** Runs scripts one after the other. */
@@ -66,7 +73,7 @@ export function tryVisit(hold: Hold, frame: number, mapping: number, index: numb
 /** Locks page 0:0 in frame 0 exclusively as `thread` does, whose actor goes on with `letGoOwned`; to be run alone. */
 export function lockAs(thread: number): Script {
   return function* (actor) {
-    const answer = yield* actor.until("lockExclusive", 0, 0, 0, thread, 0);
+    const answer = yield* actor.until("lockExclusive", 0, 0, 0, thread);
     actor.check(answer === layout.OK, "the page is there");
   };
 }
@@ -95,7 +102,7 @@ export function* dirtyOwned(actor: Actor, frame: number): Play {
 /** Pins page 0:0 in frame 0 for counted writes as `thread` does, whose actor goes on from there; to be run alone. */
 export function pinAs(thread: number): Script {
   return function* (actor) {
-    const answer = yield* actor.until("lockExclusive", 0, 0, 0, thread, 0);
+    const answer = yield* actor.until("lockExclusive", 0, 0, 0, thread);
     actor.check(answer === layout.OK, "the page is there");
     yield* actor.until("markDirty", 0, thread, 5, 0);
     yield* actor.until("exclusiveToCounted", 0, thread);

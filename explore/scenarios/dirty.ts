@@ -49,8 +49,8 @@ function* pinUnmodified(actor: Actor): Play {
 function writeBack(outcome: number): Script {
   return function* (actor) {
     if ((yield* actor.tryLock("shared", 0, 0, 0)) !== layout.OK) return;
-    let begun = yield* actor.until("beginWriteback", 0);
-    if (begun !== layout.OK) begun = yield* actor.until("beginSnapshot", 0);
+    let begun = yield* actor.until("beginWriteback", 0, actor.thread);
+    if (begun !== layout.OK) begun = yield* actor.until("beginSnapshot", 0, actor.thread);
     if (begun === layout.OK) {
       const bytes = yield* actor.load(bytesOf(actor.traced.memory));
       if (outcome !== layout.OUTCOME_FAILED) yield* actor.store(storedOf(actor.traced.memory), bytes);
@@ -74,7 +74,7 @@ function storeSync(step: "stabilizeNext" | "redirtyNext"): Script {
 /** Waits until the page is not under write-back. */
 function* waitForWriteback(actor: Actor): Play {
   const node = yield* actor.do("enqueue", 0, 0, 0, layout.MODE_WRITEBACK, actor.thread, 0);
-  if (node >= 0) actor.check((yield* actor.waitFor(node)) === layout.NODE_GRANTED, "the wait ends with a grant");
+  if (node >= 0) actor.check((yield* actor.waitFor(node, 0)) === layout.NODE_GRANTED, "the wait ends with a grant");
   else actor.check(node === layout.LOST, `enqueue answered ${node}`);
 }
 
@@ -157,20 +157,20 @@ export const dirtyCases: readonly Case[] = [
       mutant(
         "the end of a snapshot's write-back clears dirty",
         "words/dirty.ts",
-        "let after: u64 = word & ~WRITEBACK;",
-        "let after: u64 = word & ~(WRITEBACK | DIRTY);",
+        "let after: u64 = word & ~(WRITEBACK | WRITER);",
+        "let after: u64 = word & ~(WRITEBACK | WRITER | DIRTY);",
       ),
       mutant(
         "a page goes back to clean under a counted writer",
         "words/dirty.ts",
-        "(word & (MODIFIED | WRITEBACK | WRITES)) != 0",
-        "(word & (MODIFIED | WRITEBACK)) != 0",
+        "(word & (MODIFIED | WRITEBACK | WRITES | VIEW)) != 0",
+        "(word & (MODIFIED | WRITEBACK | VIEW)) != 0",
       ),
       mutant(
         "R4: a pinned page is cleaned by write-back",
         "words/dirty.ts",
-        "(word & (EXCLUSIVE | WRITEBACK | WRITES)) != 0",
-        "(word & (EXCLUSIVE | WRITEBACK)) != 0",
+        "(word & (EXCLUSIVE | WRITEBACK | WRITES | VIEW)) != 0",
+        "(word & (EXCLUSIVE | WRITEBACK | VIEW)) != 0",
       ),
     ],
   },

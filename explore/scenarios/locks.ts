@@ -61,13 +61,13 @@ function* upgradeOrLeave(actor: Actor): Play {
   actor.check((yield* actor.lock("shared", 0, 0, 0)) === layout.OK, "the page is there");
   const { one, two } = actor.track;
   for (;;) {
-    const tried = yield* actor.until("upgrade", 0, actor.thread, 0);
+    const tried = yield* actor.until("upgrade", 0, actor.thread);
     if (tried === layout.OK) break;
     actor.check(tried === layout.BUSY, `upgrade answered ${tried}`);
     const node = yield* actor.do("enqueue", 0, 0, 0, layout.MODE_UPGRADE, actor.thread, 0);
     if (node === layout.DEADLOCK) return yield* actor.unlockShared(0);
     if (node >= 0) {
-      actor.check((yield* actor.waitFor(node)) === layout.NODE_GRANTED, "the wait ends with a grant");
+      actor.check((yield* actor.waitFor(node, 0)) === layout.NODE_GRANTED, "the wait ends with a grant");
       break;
     }
     actor.forget(one, two);
@@ -172,13 +172,13 @@ export const lockCases: readonly Case[] = [
         replacements: [
           {
             file: "words/lock.ts",
-            original: "if (writesIn(word) != 0) return lockPinned(",
+            original: "if (othersWrite(word)) return lockPinned(",
             mutated: "if (false) return lockPinned(",
           },
           {
             file: "words/lock.ts",
             original: "atomic.add<u32>(record + RECORD_VERSION, 1);",
-            mutated: "atomic.add<u32>(record + RECORD_VERSION, writesIn(word) == 0 ? 1 : 2);",
+            mutated: "atomic.add<u32>(record + RECORD_VERSION, othersWrite(word) ? 2 : 1);",
           },
         ],
       },
@@ -193,14 +193,14 @@ export const lockCases: readonly Case[] = [
       mutant(
         "a put that lost does not take its version back",
         "words/lock.ts",
-        "atomic.add<u32>(record + RECORD_VERSION, bump);\n    return LOST;",
-        "return LOST;",
+        "atomic.add<u32>(record + RECORD_VERSION, bump);\n    return LOST;\n  }\n  addLedger(frame, thread, 0 - LEDGER_WRITE);",
+        "return LOST;\n  }\n  addLedger(frame, thread, 0 - LEDGER_WRITE);",
       ),
       mutant(
         "a put does not see the owner of the lock",
         "words/lock.ts",
-        "(left & (EXCLUSIVE | WRITES)) == 0 ? 1 : 2",
-        "(left & WRITES) == 0 ? 1 : 2",
+        "(left & (EXCLUSIVE | WRITES | VIEW)) == 0 ? 1 : 2",
+        "(left & (WRITES | VIEW)) == 0 ? 1 : 2",
       ),
     ],
   },

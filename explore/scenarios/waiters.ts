@@ -22,7 +22,7 @@ function* withdrawn(actor: Actor, hold: Hold, frame: number, mapping: number, in
   const node = yield* actor.do("enqueue", frame, mapping, index, modes[hold], actor.thread, 0);
   if (node < 0) return;
   const answer = yield* actor.until("withdraw", node, layout.NODE_CANCELLED, 0);
-  const state = yield* actor.waitFor(node);
+  const state = yield* actor.waitFor(node, frame);
   actor.check(answer !== layout.OK || state === layout.NODE_CANCELLED, "a withdrawn wait is cancelled");
   if (state === layout.NODE_GRANTED) {
     yield* actor.holdsPage(hold, frame, mapping, index);
@@ -74,6 +74,34 @@ function* enrolOnce(actor: Actor): Play {
   yield* resign(actor, node, 0);
 }
 
+/** Waits for an answer to call `number`. The node; less than 0: there is none free. */
+function* ask(actor: Actor, number: number): Play<number> {
+  return yield* actor.until("enqueue", 0, 0, 0, layout.MODE_NOTIFY, actor.thread, number);
+}
+
+/** Asks, and gives up at once. */
+function* askAndLeave(actor: Actor): Play {
+  const node = yield* ask(actor, 7);
+  if (node < 0) return;
+  yield* actor.until("withdraw", node, layout.NODE_CANCELLED, 0);
+  actor.check((yield* actor.until("accept", node)) === layout.OK, "a settled node is accepted");
+}
+
+/** Asks what nobody answers. */
+function* askAndStay(actor: Actor): Play {
+  const node = yield* ask(actor, 8);
+  if (node < 0) return;
+  const answer = yield* actor.until("withdraw", node, layout.NODE_CANCELLED, 0);
+  actor.check(answer === layout.OK, "nobody has answered this call");
+  actor.check((yield* actor.until("accept", node)) === layout.OK, "a settled node is accepted");
+}
+
+/** Answers the first call, whose asker was in node 0. */
+function* answerFirst(actor: Actor): Play {
+  const answer = yield* actor.until("answer", 0, 0, 7, 5);
+  actor.check(answer === layout.OK || answer === layout.GONE, `answer answered ${answer}`);
+}
+
 const stillWaits = "atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame";
 const freed = "  atomic.store<u32>(at + NODE_STATE, NODE_FREE);\n";
 const uncounted = "  atomic.sub<u32>(HEADER_NODES_USED, 1);\n";
@@ -108,7 +136,12 @@ export const waiterCases: readonly Case[] = [
     prepare: inTurn(addPage(0, 0), lockAs(1)),
     actors: [letGoOwned, impatient("exclusive", 0, 0, 0), visit("shared", 0, 0, 0)],
     mutants: [
-      mutant("R23: a wait is cancelled that was granted", "words/waiters.ts", `if (${stillWaits}) {`, "if (false) {"),
+      mutant(
+        "R23: a wait is cancelled that was granted",
+        "words/waiters.ts",
+        `if (!same || ${stillWaits}) {`,
+        "if (false) {",
+      ),
       mutant(
         "a grant goes to a wait that was cancelled",
         "words/waiters.ts",
@@ -130,8 +163,8 @@ export const waiterCases: readonly Case[] = [
       mutant(
         "a dismissal does not look where a node waits",
         "words/waiters.ts",
-        `if (${stillWaits}) {`,
-        "if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING) {",
+        `if (!same || ${stillWaits}) {`,
+        "if (!same || atomic.load<u32>(at + NODE_STATE) != NODE_WAITING) {",
       ),
     ],
   },
@@ -197,6 +230,20 @@ export const waiterCases: readonly Case[] = [
         "words/lock.ts",
         "if (closed != 0 && (word & WAITERS) == 0) return BUSY;",
         "",
+      ),
+    ],
+  },
+  {
+    name: "an answer comes when its asker has gone and another waits in its node",
+    size: { frames: 1, nodes: 1 },
+    prepare: addPage(0, 0),
+    actors: [askAndLeave, askAndStay, answerFirst],
+    mutants: [
+      mutant(
+        "an answer does not look for its number",
+        "words/waiters.ts",
+        "let same: bool = scope == ANY_SCOPE || atomic.load<u32>(at + NODE_SCOPE) == scope;",
+        "let same: bool = true;",
       ),
     ],
   },

@@ -55,3 +55,8 @@ export function checkBuffers(value: unknown): void {
 export function checkBytes(value: unknown, name: string): void {
   if (!(value instanceof Uint8Array)) throw invalid(name, "a Uint8Array", value);
 }
+
+/** @throws PinfoldError EINVAL */
+export function checkFunction(value: unknown, name: string): void {
+  if (typeof value !== "function") throw invalid(name, "a function", value);
+}

@@ -18,11 +18,13 @@ import { invalidate } from "../mapping/lifetime.js";
 import { type PinRequest, pinRange } from "../mapping/pin.js";
 import type { PinRecord } from "../mapping/pin-registry.js";
 import { allocate, punchHole } from "../mapping/punch.js";
-import { sync } from "../mapping/sync.js";
 import { loadRange, prefetch, tryPinRange } from "../mapping/try-pin.js";
 import { truncate } from "../mapping/truncate.js";
 import { checkFlag, checkObject, checkPinned, checkSignal } from "./arguments.js";
 import { FileBytes } from "./file-bytes.js";
+import { FileSync, type SyncCallOptions, type SyncRange } from "./file-sync.js";
+import { FileViews } from "./file-views.js";
+import type { MappedView } from "./mapped-view.js";
 import { PinScope } from "./scope.js";
 import {
   type FileReadStream,
@@ -51,16 +53,6 @@ export interface TruncateCallOptions {
   scope?: PinScope;
 }
 
-export interface SyncCallOptions {
-  position?: number;
-  length?: number;
-  /** Wait for locked write pins on dirty pages (default), or fail and name them. */
-  pinned?: "wait" | "fail";
-  signal?: AbortSignal;
-  /** The caller's scope: a write pin of its own in the range is EDEADLK instead of a hang. */
-  scope?: PinScope;
-}
-
 export type Advice = "normal" | "sequential" | "random" | "willneed" | "dontneed" | "noreuse";
 const advices: readonly Advice[] = ["normal", "sequential", "random", "willneed", "dontneed", "noreuse"];
 const noOptions: GetOptions = {};
@@ -78,20 +70,22 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
   readonly #core: Core;
   readonly #space: AddressSpace;
   #closing: Promise<void> | undefined;
+  readonly #views: FileViews;
   /**
    * Called when write-back could not write a page: the error, and the page's position in bytes. News, not a verdict: the page stays
    * dirty and is tried again, and sync says what is not durable.
    */
   onError: ((error: PinfoldError, position: number) => void) | undefined;
-  /** Losses of data (under "kernel" durability) that this opener's sync has reported. */
-  #toldLosses = 0;
+  readonly #syncs: FileSync;
 
   /** Made by PageCache.open. */
   constructor(context: FileContext, space: AddressSpace) {
-    super(context.core, space);
+    super(context.core, space, context.debug);
     this.#context = context;
     this.#core = context.core;
     this.#space = space;
+    this.#syncs = new FileSync(context.core, space);
+    this.#views = new FileViews(context.core, space, this, () => this.check());
   }
 
   /** The address space of an open file of this cache: for the package's other entries. @throws PinfoldError EINVAL, EBADF */
@@ -99,6 +93,18 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
     if (CachedFile.coreOf(file) !== core) throw new PinfoldError("EINVAL", "the file belongs to another cache");
     file.check();
     return file.#space;
+  }
+
+  /** Whether a file is an opener of this address space. */
+  static isOf(file: CachedFile, space: AddressSpace): boolean {
+    return file.#space === space;
+  }
+
+  /** Closes a file as its cache does, which does not come back through the file. @throws PinfoldError what `close` throws */
+  static async end(file: CachedFile, close: (space: AddressSpace) => Promise<void>): Promise<void> {
+    await close(file.#space);
+    file.closed = true;
+    file.#views.end();
   }
 
   /** The core of a file's cache: for the package's other entries. @throws PinfoldError EINVAL */
@@ -181,6 +187,15 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
   }
 
   /**
+   * The file, or a part of it (default: from `position` to the end as it is now), as memory. Nothing is read yet, and nothing pinned.
+   * @throws PinfoldError EINVAL, EFBIG, EBADF, ERR_PINFOLD_OUT_OF_RANGE past the end of the file; ENOTSUP for a store without sync calls
+   */
+  map(position = 0, length?: number): MappedView {
+    this.check();
+    return this.#views.map(position, length);
+  }
+
+  /**
    * Sets the size: cuts (bytes past it are lost by request) or extends with zeros. Waits for locked pins of the range.
    * @throws PinfoldError EINVAL, EFBIG, EBADF, EROFS; EBUSY for counted pins in the range; ERR_PINFOLD_PINNED; EDEADLK; ENOSPC, EIO; the signal's reason
    */
@@ -206,31 +221,30 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
    * @throws PinfoldError EIO, ENOSPC and what the store says; EDEADLK, ERR_PINFOLD_PINNED, ERR_PINFOLD_DATA_LOST; the signal's reason
    */
   async sync(options: SyncCallOptions = {}): Promise<void> {
-    await this.#sync(options, false);
+    this.check();
+    await this.#syncs.sync(options, false);
   }
 
   /** As sync, for the data and what is needed to read it back (fdatasync). @throws PinfoldError as sync */
   async datasync(options: SyncCallOptions = {}): Promise<void> {
-    await this.#sync(options, true);
+    this.check();
+    await this.#syncs.sync(options, true);
   }
 
-  async #sync(options: SyncCallOptions, data: boolean): Promise<void> {
+  /**
+   * As sync, blocking this thread: for stores with sync calls, and for those that another thread has.
+   * @throws PinfoldError as sync; EDEADLK where it would wait for this thread's own event loop (its write pins, what it has on its
+   * way to the store already); ENOTSUP
+   */
+  syncSync(options: SyncRange = {}): void {
     this.check();
-    checkObject(options, "options");
-    checkRange(options.position ?? 0, options.length ?? 0, this.#space.pageSize);
-    checkPinned(options.pinned);
-    checkSignal(options.signal);
-    const request = { ...options, scope: PinScope.unwrap(options.scope, this.#core), data };
-    if (this.#space.readOnly) return;
-    const failure: unknown = await sync(this.#core, this.#space, request).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    if (this.#space.losses !== this.#toldLosses) {
-      this.#toldLosses = this.#space.losses;
-      if (this.#space.dataLost) throw this.#space.dataLost;
-    }
-    if (failure !== undefined) throw failure as Error;
+    this.#syncs.syncBlocking(options, false);
+  }
+
+  /** As syncSync, for the data and what is needed to read it back (fdatasync). @throws PinfoldError as syncSync */
+  datasyncSync(options: SyncRange = {}): void {
+    this.check();
+    this.#syncs.syncBlocking(options, true);
   }
 
   /**
@@ -353,6 +367,7 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
     checkFlag(options.discard, "discard");
     if (this.closed) return this.#closing;
     this.closed = true;
+    this.#views.end();
     this.#closing = this.#context.close(options.discard === true);
     try {
       await this.#closing;

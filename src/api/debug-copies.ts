@@ -5,6 +5,8 @@
  * those bytes that the caller changed go into the cache, and only those: another pin of the same scope may have changed
  * others meanwhile. Then the copies are detached: a late touch has length 0, or throws.
  */
+import { PinfoldError } from "../base/errors.js";
+import type { OptimisticRead } from "../mapping/optimistic.js";
 
 interface Copy {
   readonly shared: Uint8Array;
@@ -40,4 +42,22 @@ export class DebugCopies {
     for (const { bytes } of this.#copies) structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
     this.#copies.length = 0;
   }
+}
+
+/**
+ * `read` on a copy of the bytes, which is taken away from it afterwards.
+ * @throws PinfoldError EROFS where `read` changed them
+ */
+export function onPrivateCopy<T>(read: OptimisticRead<T>): OptimisticRead<T> {
+  return (memory, start, end) => {
+    const copies = new DebugCopies();
+    try {
+      const answer = read(copies.make(memory.subarray(start, end)), 0, end - start);
+      if (copies.settle(false))
+        throw new PinfoldError("EROFS", "bytes were changed by a function that is to read them");
+      return answer;
+    } finally {
+      copies.detach();
+    }
+  };
 }

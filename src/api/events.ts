@@ -12,4 +12,6 @@ export const channels = {
   writeError: channel("pinfold:write-error"),
   /** A page that could not be written before has been: `{ file, index }`. */
   healed: channel("pinfold:healed"),
+  /** A thread had ended without leaving the cache, and was cleaned up after: `{ thread, threadId, found }`. */
+  recovered: channel("pinfold:recovered"),
 } as const;

@@ -14,8 +14,11 @@ import type { AddressSpace } from "../cache/space.js";
 import { readBlocking, writeBlocking } from "../mapping/blocking.js";
 import { read, tryRead, tryWrite, write } from "../mapping/copy.js";
 import type { Core } from "../mapping/core.js";
+import { type OptimisticRead, OptimisticReader } from "../mapping/optimistic.js";
+import { checkOpen } from "../mapping/fault.js";
 import { writeThrough } from "../mapping/sync.js";
-import { checkBuffers, checkBytes, checkEncoding, checkObject, checkSignal } from "./arguments.js";
+import { checkBuffers, checkBytes, checkEncoding, checkFunction, checkObject, checkSignal } from "./arguments.js";
+import { onPrivateCopy } from "./debug-copies.js";
 import {
   type ReadOptions,
   type WriteOptions,
@@ -40,20 +43,25 @@ export type FileData =
 export class FileBytes {
   readonly #core: Core;
   readonly #space: AddressSpace;
+  readonly #debug: boolean;
+  readonly #optimistic: OptimisticReader;
   /** Where the next read or write without a position begins. */
   #position = 0;
   /** Ends with the last call without a position that was made. Never rejects. */
   #turn: Promise<unknown> = Promise.resolve();
   protected closed = false;
 
-  protected constructor(core: Core, space: AddressSpace) {
+  protected constructor(core: Core, space: AddressSpace, debug: boolean) {
     this.#core = core;
     this.#space = space;
+    this.#debug = debug;
+    this.#optimistic = new OptimisticReader(core, space);
   }
 
-  /** @throws PinfoldError EBADF */
+  /** @throws PinfoldError EBADF; EIO where the store has ended with its thread */
   protected check(): void {
-    if (this.closed || this.#space.closing) throw new PinfoldError("EBADF", `${this.#space.store.name} was closed`);
+    if (this.closed) throw new PinfoldError("EBADF", `${this.#space.store.name} was closed`);
+    checkOpen(this.#space);
   }
 
   /** Runs `work` where it is to begin; it answers how many bytes it went on. */
@@ -200,6 +208,25 @@ export class FileBytes {
     checkRange(position, source.length, this.#space.pageSize);
     if (source.length === 0 && !this.#space.readOnly) return true;
     return !this.#core.options.writeThrough && tryWrite(this.#core, this.#space, source, position);
+  }
+
+  /**
+   * Answers what `fn` answers for the bytes `memory[start]` to `memory[end - 1]`, the cache itself, read without a lock: where
+   * they were written to meanwhile, `fn` is called again. So `fn` may be called several times, and may see half of an update: it has
+   * to end whatever it sees, change nothing, keep nothing of `memory` and not be asynchronous. What is answered at last is of bytes that
+   * were all there at one moment; an error that `fn` throws at such bytes is thrown. Threads that read one page do not
+   * slow each other down. A range over several pages is copied first, under the locks of its pages. A page that somebody
+   * writes to all the time is read under its lock, and what is not in the cache is loaded: both block the thread, as readSync.
+   * Under a counted write pin (`longterm`), or stores of a mapped view, bytes may change during `fn` all the same.
+   * @throws PinfoldError EINVAL, EFBIG, EBADF; ERR_PINFOLD_OUT_OF_RANGE; EIO, ERR_PINFOLD_NO_FRAMES; EDEADLK where it would wait for
+   * this thread's event loop; ENOTSUP for what is not in the cache of a store without sync calls; what `fn` throws
+   */
+  readOptimistic<T>(position: number, length: number, fn: OptimisticRead<T>): T {
+    this.check();
+    checkRange(position, length, this.#space.pageSize);
+    if (length === 0) throw new PinfoldError("EINVAL", "length must be at least 1");
+    checkFunction(fn, "fn");
+    return this.#optimistic.read(position, length, this.#debug ? onPrivateCopy(fn) : fn);
   }
 
   /** As fs.readSync with a buffer. Bytes read. @throws PinfoldError as read; EDEADLK where it would wait for this thread's event loop; ENOTSUP */

@@ -40,7 +40,7 @@ export class LeakWatch {
   }
 
   #collected(pin: PinRecord): void {
-    if (!pin.live || pin.leaked) return;
+    if (!pin.live || pin.leaked || pin.transit) return;
     leakPin(this.#core, pin);
     const { position, length, write, site } = pin;
     channels.leaked.publish({ file: pin.space.store.name, position, length, write, site });

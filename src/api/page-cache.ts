@@ -1,44 +1,47 @@
 /**
  * PageCache: a bounded block of memory that holds pages of files. See the README for a first example.
  *
- * Invariants: a store is open once in a cache, however many files were opened on it (its key tells); each CachedFile is one
- * opener. The last one's close ends the store.
+ * Every thread of the process can use the same cache: `share()` in one, `PageCache.attach()` in another. No thread is special; the
+ * memory lives as long as anybody has it.
+ *
+ * Invariants: a store is open once in a cache, however many files were opened on it, in whichever threads (its key tells); each
+ * CachedFile is one opener. The last one's close ends the store.
  */
+import { isMainThread } from "node:worker_threads";
 import { type Clock, systemClock, type Timer } from "../base/clock.js";
 import { PinfoldError, toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import { parseBytes } from "../base/sizes.js";
 import type { AddressSpace } from "../cache/space.js";
+import { Frames, type FramesShare } from "../frames/frames.js";
 import { Core } from "../mapping/core.js";
+import { addCore, removeCore } from "../mapping/core-registry.js";
+import { leaveCache } from "../mapping/detach.js";
 import type { LegacyCaller } from "../mapping/legacy.js";
-import { closeSpace, flushAtExit, openSpace } from "../mapping/lifetime.js";
+import { closeFile, closeForAll, flushAtExit, openFile } from "../mapping/lifetime.js";
 import { pinMany } from "../mapping/pin-many.js";
-import { describePins } from "../mapping/pin-registry.js";
+import { makeRoom } from "../mapping/room.js";
+import { describeHolders, describeHolds } from "../mapping/holders.js";
 import { sync } from "../mapping/sync.js";
 import { verify } from "../mapping/verify.js";
-import type { Store } from "../store/contract.js";
 import type { WriteFailure } from "../writeback/writer.js";
 import { checkFlag, checkObject, checkPinned, checkSignal } from "./arguments.js";
 import { CachedFile } from "./cached-file.js";
 import { channels } from "./events.js";
 import { LeakWatch } from "./leaks.js";
 import { type PageCacheOptions, type ParsedOptions, checkMemory, parseOptions } from "./options.js";
+import {
+  type OpenOptions,
+  type OpenTarget,
+  type ParsedOpen,
+  checkSame,
+  isStore,
+  openPath,
+  parseOpen,
+} from "./open-options.js";
 import { pathOpener } from "./path-opener.js";
 import { PinScope } from "./scope.js";
 import { type CacheStats, type PinInfo, collectPins, collectStats } from "./stats.js";
 import { UserPages } from "./user-pages.js";
-
-export interface OpenOptions {
-  /** Make the file if it is not there. */
-  create?: boolean;
-  /** Bytes, or "1GiB": of a new file; an existing one must have as many. */
-  size?: number | string;
-  readOnly?: boolean;
-  /** Bypass the kernel's page cache (O_DIRECT). */
-  direct?: boolean;
-  /** Keep other processes out by a lock. Default true. */
-  exclusive?: boolean;
-}
 
 export interface PinRange {
   file: CachedFile;
@@ -69,43 +72,57 @@ export class PinnedRanges implements Disposable, Iterable<UserPages> {
   }
 }
 
-interface OpenStore {
-  readonly space: AddressSpace;
-  readonly options: string;
-  openers: number;
-  readonly files: Set<CachedFile>;
+/** A cache as another thread can attach it: plain data and shared memory, for `workerData` or `postMessage`. */
+export interface CacheShare {
+  readonly kind: "pinfold-cache";
+  readonly frames: FramesShare;
+  readonly options: ParsedOptions;
 }
 
 /** Caches of this thread that were not closed: what they have dirty is written when the process ends (F36). */
 const openCores = new Set<Core>();
 let flushesAtExit = false;
 
+/** While other threads go on, only the main thread's end is the end of all; what they hold is passed over then. */
 function flushAll(): void {
-  for (const core of openCores) flushAtExit(core, (message) => process.stderr.write(`${message}\n`));
+  for (const core of openCores) {
+    if (!core.hasOthers()) flushAtExit(core, (message) => process.stderr.write(`${message}\n`));
+    else if (isMainThread) makeRoom(core);
+  }
 }
 
 export class PageCache implements AsyncDisposable {
   /** What the entries of this package hand to each other; not for users. */
   readonly core: Core;
   readonly #options: ParsedOptions;
-  readonly #stores = new Map<string, OpenStore>();
+  /** The files that this thread has open. */
+  readonly #files = new Set<CachedFile>();
   readonly #leaks: LeakWatch;
   /** Opens and closes run one after the other: two opens of one path must meet. */
   #turn: Promise<unknown> = Promise.resolve();
   #flushTimer: Timer | undefined;
+  #watchTimer: Timer | undefined;
   #closed = false;
 
-  private constructor(options: ParsedOptions, clock: Clock) {
+  private constructor(options: ParsedOptions, clock: Clock, frames: Frames) {
     this.#options = options;
-    this.core = new Core(options, clock);
+    this.core = new Core(options, clock, frames, (facts, cells) => pathOpener().attach(facts, cells));
     this.#leaks = new LeakWatch(this.core);
     this.core.locks.queues.onStuck = (wait) => this.#reportStuck(wait);
+    this.core.recovery.onRecovered = (recovered) => channels.recovered.publish(recovered);
+    this.core.recovery.abandonStore = (cells) => pathOpener().abandon(cells);
     this.core.writer.onFailed = (space, failure) => this.#reportFailure(space, failure);
     this.core.writer.onHealed = (space, index) => channels.healed.publish({ file: space.store.name, index });
     if (!flushesAtExit) process.on("exit", flushAll);
     flushesAtExit = true;
     openCores.add(this.core);
+    addCore({
+      core: this.core,
+      debug: options.debug,
+      noteHandle: (pin, handle) => this.#leaks.note(pin, handle),
+    });
     this.#armFlusher();
+    this.#armWatch();
   }
 
   /**
@@ -115,14 +132,47 @@ export class PageCache implements AsyncDisposable {
   static async open(options: PageCacheOptions = {}, clock: Clock = systemClock): Promise<PageCache> {
     const parsed = parseOptions(options);
     checkMemory(parsed);
-    return new PageCache(parsed, clock);
+    const { memoryBytes, pageSize, preTouch } = parsed;
+    return new PageCache(parsed, clock, Frames.create(memoryBytes, pageSize, preTouch));
+  }
+
+  /**
+   * What another thread of the process needs to use this cache: pass it as `workerData` or post it.
+   * @throws PinfoldError EBADF
+   */
+  share(): CacheShare {
+    this.#check();
+    return {
+      kind: "pinfold-cache",
+      frames: this.core.frames.share(this.#options.memoryBytes),
+      options: this.#options,
+    };
+  }
+
+  /**
+   * The cache of another thread, in this one: the same pages, files and limits. Each thread that is done closes its own.
+   * @throws PinfoldError EINVAL for what is no share; ERR_PINFOLD_TOO_MANY for more than 16 threads
+   */
+  static attach(share: CacheShare, clock: Clock = systemClock): PageCache {
+    if (share?.kind !== "pinfold-cache" || typeof share.options !== "object" || share.options === null)
+      throw new PinfoldError("EINVAL", "attach takes what cache.share() gave");
+    return new PageCache(share.options, clock, Frames.attach(share.frames));
   }
 
   #armFlusher(): void {
     this.#flushTimer = this.core.clock.after(this.#options.writebackIntervalMs, () => {
-      void this.core.flusher.step(false).finally(() => {
+      const round = this.core.holdsFlusher() ? this.core.flusher.step(false) : Promise.resolve();
+      void round.finally(() => {
         if (!this.#closed) this.#armFlusher();
       });
+    });
+  }
+
+  /** Looks for threads that have ended without closing the cache, and cleans up after them. */
+  #armWatch(): void {
+    this.#watchTimer = this.core.clock.after(limits.threadWatchMs, () => {
+      this.core.lookForDead();
+      if (!this.#closed) this.#armWatch();
     });
   }
 
@@ -136,11 +186,12 @@ export class PageCache implements AsyncDisposable {
   }
 
   /**
-   * Opens a file, or a store of your own. The same file opened twice is one mapping with two openers.
+   * Opens a file, or a store of your own. The same file opened twice, in whichever threads, is one mapping with two openers.
+   * `{ key }`: a file that is open in the cache already, by its store's key; for stores that only another thread has.
    * @throws PinfoldError EINVAL (conflicting options, a size that does not fit), ENOENT, EISDIR, EACCES, EBUSY (another process or
    * cache has it), EROFS, EFBIG, EMFILE, ERR_PINFOLD_TOO_MANY
    */
-  async open(target: string | Store, options: OpenOptions = {}): Promise<CachedFile> {
+  async open(target: OpenTarget, options: OpenOptions = {}): Promise<CachedFile> {
     this.#check();
     const wanted = parseOpen(target, options);
     return this.#inTurn(() => this.#open(target, wanted));
@@ -152,30 +203,21 @@ export class PageCache implements AsyncDisposable {
     return result;
   }
 
-  async #open(target: string | Store, options: ParsedOpen): Promise<CachedFile> {
+  async #open(target: OpenTarget, options: ParsedOpen): Promise<CachedFile> {
     this.#check();
-    const key = typeof target === "string" ? await pathOpener().identify(target) : target.key;
-    const known = key === undefined ? undefined : this.#stores.get(key);
-    if (known) {
-      checkSame(known, options, typeof target === "string" ? target : target.name);
-      known.openers += 1;
-      return this.#file(known);
-    }
-    const store = typeof target === "string" ? await openPath(target, options) : target;
-    try {
-      const space = openSpace(this.core, store);
-      if (options.readOnly && !space.readOnly)
-        throw new PinfoldError("EINVAL", `${store.name} was not opened read-only; open the store so`);
-      const entry: OpenStore = { space, options: JSON.stringify(options.identity), openers: 1, files: new Set() };
-      this.#stores.set(store.key, entry);
-      return this.#file(entry);
-    } catch (error) {
-      if (typeof target === "string") await store.close();
-      throw error;
-    }
-  }
-
-  #file(entry: OpenStore): CachedFile {
+    const name = typeof target === "string" ? target : "key" in target ? target.key : "";
+    const isKey = typeof target === "object" && !isStore(target);
+    const space = await openFile(this.core, {
+      identify: () => (typeof target === "string" ? pathOpener().identify(target) : target.key),
+      identity: JSON.stringify(options.identity),
+      open: async (cells) => {
+        if (isKey) throw new PinfoldError("ENOENT", `no file with the key ${name} is open in the cache`);
+        return typeof target === "string" ? openPath(target, options, cells) : target;
+      },
+      checkOpen: (known, identity) => {
+        if (!isKey) checkSame(known, identity, options);
+      },
+    });
     const file: CachedFile = new CachedFile(
       {
         core: this.core,
@@ -183,38 +225,23 @@ export class PageCache implements AsyncDisposable {
         noteHandle: (pin, handle) => this.#leaks.note(pin, handle),
         close: (discard) =>
           this.#inTurn(async () => {
-            await this.#closeFile(entry, discard);
-            entry.files.delete(file);
+            await closeFile(this.core, space, discard);
+            this.#files.delete(file);
           }),
       },
-      entry.space,
+      space,
     );
-    entry.files.add(file);
+    this.#files.add(file);
     return file;
   }
 
   /** Tells a page's failed write to who listens. Handlers run after write-back has done its part: what they throw is theirs. */
   #reportFailure(space: AddressSpace, { index, error }: WriteFailure): void {
     channels.writeError.publish({ file: space.store.name, index, error });
-    for (const file of this.#stores.get(space.store.key)?.files ?? []) {
-      if (file.onError) queueMicrotask(() => file.onError?.(error, index * space.pageSize));
+    for (const file of this.#files) {
+      if (file.onError && CachedFile.isOf(file, space))
+        queueMicrotask(() => file.onError?.(error, index * space.pageSize));
     }
-  }
-
-  async #closeFile(entry: OpenStore, discard: boolean): Promise<void> {
-    if (entry.openers > 1) {
-      if (!discard && !entry.space.readOnly) await sync(this.core, entry.space, {});
-      entry.openers -= 1;
-      return;
-    }
-    if (entry.openers === 1) await this.#closeStore(entry, discard);
-  }
-
-  async #closeStore(entry: OpenStore, discard: boolean): Promise<void> {
-    await closeSpace(this.core, entry.space, discard);
-    // The files that were open on it are closed with it; closing them again does nothing.
-    entry.openers = 0;
-    this.#stores.delete(entry.space.store.key);
   }
 
   /**
@@ -302,7 +329,8 @@ export class PageCache implements AsyncDisposable {
   }
 
   /**
-   * Syncs and closes all files, then the cache.
+   * Syncs and closes the files that this thread has open, then leaves the cache; the last thread's close ends it. A file whose store
+   * only this thread has is closed for all: other threads get EBADF from then on.
    * @throws PinfoldError EBUSY while pages are pinned; what a sync throws. The cache stays open then; `discard` gives up what is dirty.
    */
   async close(options: { discard?: boolean } = {}): Promise<void> {
@@ -311,14 +339,32 @@ export class PageCache implements AsyncDisposable {
     await this.#inTurn(async () => {
       if (this.#closed) return;
       const pins = [...this.core.pins];
-      if (pins.length > 0)
-        throw new PinfoldError("EBUSY", `pages are pinned: ${describePins(pins, this.core.clock.nowMs())}`);
-      for (const entry of [...this.#stores.values()]) await this.#closeStore(entry, options.discard === true);
+      if (pins.length > 0) throw new PinfoldError("EBUSY", `pages are pinned: ${describeHolds(this.core, pins)}`);
+      // What a thread that has just ended had open is this one's to close, if nobody else comes to it.
+      this.core.recovery.look();
+      await this.#closeFiles(options.discard === true);
+      await this.core.recovery.close(options.discard === true);
+      await leaveCache(this.core);
       this.#closed = true;
       this.#flushTimer?.cancel();
+      this.#watchTimer?.cancel();
       this.#leaks.stop();
       openCores.delete(this.core);
+      removeCore(this.core);
     });
+  }
+
+  /** Each opener of this thread; and files whose store only this thread has, for everybody. */
+  async #closeFiles(discard: boolean): Promise<void> {
+    for (const file of this.#files) {
+      await CachedFile.end(file, (space) => closeFile(this.core, space, discard));
+      this.#files.delete(file);
+    }
+    const { directory, frames } = this.core;
+    for (const slot of directory.slots()) {
+      const space = directory.storeThread(slot) === frames.thread ? this.core.space(slot) : undefined;
+      if (space) await closeForAll(this.core, space, discard);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -329,56 +375,12 @@ export class PageCache implements AsyncDisposable {
     if (!channels.stuck.hasSubscribers) return;
     const space = this.core.spaces[wait.mapping];
     const nowMs = this.core.clock.nowMs();
-    const holders = space ? this.core.pins.holders(space, wait.index, wait.index) : [...this.core.pins];
     channels.stuck.publish({
       file: space?.store.name ?? "all files",
       index: wait.index,
       mode: wait.mode,
       waitedMs: nowMs - wait.sinceMs,
-      holders: describePins(holders, nowMs),
+      holders: space ? describeHolders(this.core, space, wait.index, wait.index) : describeHolders(this.core),
     });
-  }
-}
-
-interface ParsedOpen {
-  readonly create: boolean;
-  readonly sizeBytes: number | undefined;
-  readonly readOnly: boolean;
-  /** What two opens of one file have to agree on. */
-  readonly identity: { readonly readOnly: boolean; readonly direct: boolean; readonly lock: boolean };
-}
-
-function parseOpen(target: string | Store, options: OpenOptions): ParsedOpen {
-  checkObject(options, "options");
-  for (const flag of ["create", "readOnly", "direct", "exclusive"] as const) checkFlag(options[flag], flag);
-  const isPath = typeof target === "string";
-  if (!isPath && (typeof target !== "object" || target === null || typeof target.readPages !== "function")) {
-    throw new PinfoldError("EINVAL", "open takes a path or a Store");
-  }
-  if (isPath && (target.length === 0 || target.includes("\0")))
-    throw new PinfoldError("EINVAL", "the path is empty or has a zero byte");
-  const readOnly = options.readOnly ?? (!isPath && target.capabilities.readOnly);
-  if (readOnly && (options.create || options.size !== undefined)) {
-    throw new PinfoldError("EINVAL", "readOnly and create or size exclude each other");
-  }
-  return {
-    create: options.create ?? false,
-    sizeBytes: options.size === undefined ? undefined : parseBytes(options.size, "size"),
-    readOnly,
-    identity: { readOnly, direct: options.direct ?? false, lock: options.exclusive ?? true },
-  };
-}
-
-async function openPath(path: string, options: ParsedOpen): Promise<Store> {
-  const { create, sizeBytes, identity } = options;
-  return pathOpener().open(path, { create, ...identity, ...(sizeBytes === undefined ? {} : { sizeBytes }) });
-}
-
-function checkSame(known: OpenStore, options: ParsedOpen, name: string): void {
-  if (known.options !== JSON.stringify(options.identity)) {
-    throw new PinfoldError("EINVAL", `${name} is open with other options: ${known.options}`);
-  }
-  if (options.sizeBytes !== undefined && options.sizeBytes !== known.space.size) {
-    throw new PinfoldError("EINVAL", `${name} is open with ${known.space.size} bytes, not ${options.sizeBytes}`);
   }
 }

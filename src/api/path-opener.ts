@@ -19,7 +19,12 @@ export interface PathOptions {
 export interface PathOpener {
   /** The key that the path's store has or would have, or undefined if there is no such file. */
   identify(path: string): Promise<string | undefined>;
-  open(path: string, options: PathOptions): Promise<Store>;
+  /** `cells`: those that the store will share with other threads. What it opens stands there at once. */
+  open(path: string, options: PathOptions, cells: Int32Array): Promise<Store>;
+  /** Closes what an open has left whose thread died. */
+  abandon(cells: Int32Array): void;
+  /** In another thread: the store that shared these facts (store/contract.ts, share). */
+  attach(shared: string, cells: Int32Array): Store;
 }
 
 let opener: PathOpener | undefined;

@@ -10,12 +10,25 @@
  *     }
  *
  * Each call takes the file beside the frame: a frame's number says nothing without its cache, and a program can have several.
+ *
+ * Or without a pin, so that threads that read the same page do not slow each other down: the bytes are read while others may
+ * write them, and believed only if nobody did.
+ *
+ *     const read = optimisticBegin(raw, index);
+ *     if (read >= 0) {
+ *       const value = memory(raw, read)[offset(raw, read)];
+ *       if (optimisticValidate(raw, read)) return value;
+ *     }
+ *     // else: try again, or tryPin
+ *
+ * See also: docs/access-rules.md ("Reading without a lock").
  */
 import { PinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
 import { isExclusive } from "../frames/page-word.js";
 import type { Core } from "../mapping/core.js";
 import { pinResident } from "../mapping/fault.js";
+import { OpenReads, OptimisticReader, firstRead } from "../mapping/optimistic.js";
 import { tryLockForWriting } from "../mapping/try-pin.js";
 import { CachedFile } from "./cached-file.js";
 
@@ -23,12 +36,14 @@ import { CachedFile } from "./cached-file.js";
 export interface RawFile {
   readonly core: Core;
   readonly space: AddressSpace;
+  readonly reads: OpenReads;
 }
 
 /** Prepares a file for raw pins. @throws PinfoldError EINVAL, EBADF */
 export function rawFile(file: CachedFile): RawFile {
   const core = CachedFile.coreOf(file);
-  return { core, space: CachedFile.spaceOf(file, core) };
+  const space = CachedFile.spaceOf(file, core);
+  return { core, space, reads: new OpenReads(new OptimisticReader(core, space)) };
 }
 
 /**
@@ -38,15 +53,26 @@ export function rawFile(file: CachedFile): RawFile {
  */
 export function tryPin(file: RawFile, index: number, write: boolean): number {
   const { core, space } = file;
-  if (typeof index !== "number" || index >>> 0 !== index)
-    throw new PinfoldError("EINVAL", `index must be a whole number below 2^32, not ${String(index)}`);
-  if (space.closing) throw new PinfoldError("EBADF", `${space.store.name} was closed`);
-  return write ? tryLockForWriting(core, space, index) : pinResident(core, space.id, index);
+  if (typeof index !== "number" || index >>> 0 !== index) throw notAnIndex(index);
+  if (space.closing) throw closed(space);
+  return write ? tryLockForWriting(core, space, index) : pinResident(core, space, index);
 }
 
-/** Ends a pin that tryPin gave. `modified` false: a write pin changed nothing, and a page that was clean is clean again. */
+function notAnIndex(index: unknown): PinfoldError {
+  return new PinfoldError("EINVAL", `index must be a whole number below 2^32, not ${String(index)}`);
+}
+
+function closed(space: AddressSpace): PinfoldError {
+  return new PinfoldError("EBADF", `${space.store.name} was closed`);
+}
+
+/**
+ * Ends a pin that tryPin gave. `modified` false: a write pin changed nothing, and a page that was clean is clean again.
+ * @throws PinfoldError EINVAL for a read that optimisticBegin gave
+ */
 export function unpin(file: RawFile, frame: number, modified = true): void {
   const { core } = file;
+  if (frame >= firstRead) throw new PinfoldError("EINVAL", "a read without a pin is not unpinned");
   if (!isExclusive(core.frames.words, frame)) core.locks.unlockShared(frame);
   else if (!modified || core.options.writeThrough) unpinWritten(file, frame, modified);
   else core.locks.unlockExclusive(frame, true);
@@ -58,12 +84,36 @@ function unpinWritten({ core, space }: RawFile, frame: number, modified: boolean
   if (modified) void core.writer.writeNow(space, [page]);
 }
 
-/** The memory that holds `frame`: page bytes from `offset(file, frame)` on. */
-export function memory(file: RawFile, frame: number): Uint8Array {
-  return file.core.frames.segment(frame);
+/**
+ * Begins to read page `index` without a pin. The read: a number for memory, offset and optimisticValidate, good for as many as
+ * 64 of them that are open at once. Or -1: the page is not there, or somebody may be writing to it; tryPin then.
+ *
+ * What is read may be half of an update, or another page's: it may not be acted upon (not even followed, as an offset) without
+ * bounds of the reader's own, until optimisticValidate has said that it is good. Nothing ends a read; it is just not used any more.
+ * @throws PinfoldError EINVAL, EBADF
+ */
+export function optimisticBegin(file: RawFile, index: number): number {
+  if (typeof index !== "number" || index >>> 0 !== index) throw notAnIndex(index);
+  const read = file.reads.begin(index);
+  // After the beginning: a file's slot is given to another only when its pages have left.
+  if (file.space.closing) throw closed(file.space);
+  return read;
 }
 
-/** Where `frame` begins in `memory(file, frame)`, in bytes; a multiple of the page size. */
+/**
+ * True if all that was read from the page since optimisticBegin was there at one moment, unlocked and whole. Can be asked again, for
+ * what was read since. False: it may not have been, or 64 other reads have begun since; begin again.
+ */
+export function optimisticValidate(file: RawFile, read: number): boolean {
+  return file.reads.isGood(read);
+}
+
+/** The memory that holds a pinned frame, or the page of a read: its bytes from `offset(file, frame)` on. */
+export function memory(file: RawFile, frame: number): Uint8Array {
+  return file.core.frames.segment(frame < firstRead ? frame : file.reads.frameOf(frame));
+}
+
+/** Where the page begins in `memory(file, frame)`, in bytes; a multiple of the page size. */
 export function offset(file: RawFile, frame: number): number {
-  return file.core.frames.offset(frame);
+  return file.core.frames.offset(frame < firstRead ? frame : file.reads.frameOf(frame));
 }

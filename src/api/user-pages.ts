@@ -6,14 +6,17 @@
  * list. After the put the bytes belong to somebody else; a view that was kept still reaches them. `debug` catches that.
  *
  * Invariants: a handle is put exactly once; whatever it is asked about its bytes afterwards is ERR_PINFOLD_ALREADY_PUT.
- * While an upgrade or flush of it is on its way it cannot be put: both need the locks that a put gives away.
+ * While an upgrade or flush of it is on its way it cannot be put: both need the locks that a put gives away. One that was handed
+ * over answers ESTALE; until somebody adopts what it gave away, put() takes that back.
  */
 import { PinfoldError } from "../base/errors.js";
 import type { Core } from "../mapping/core.js";
+import { findCore } from "../mapping/core-registry.js";
 import { putPin } from "../mapping/pin.js";
 import { downgradePin, flushPin, upgradePin } from "../mapping/pin-changes.js";
 import type { PinRecord } from "../mapping/pin-registry.js";
 import { frameOwnerDied } from "../mapping/page-facts.js";
+import { type PagesToken, adoptPin, takePinBack, transferPin } from "../mapping/transfer.js";
 import { checkBytes, checkObject, checkSignal } from "./arguments.js";
 import { DebugCopies } from "./debug-copies.js";
 
@@ -58,6 +61,8 @@ export class UserPages implements Disposable {
   #bytes: Uint8Array | undefined;
   /** Pages that were put one by one, the old way. */
   #putSingly: Set<UserPage> | undefined;
+  /** With `debug`: the caller had changed bytes when it handed the pages over. */
+  #changed = false;
   /** An upgrade or flush on its way; never rejects. */
   #changing: Promise<void> | undefined;
 
@@ -88,9 +93,9 @@ export class UserPages implements Disposable {
     return this.#pin.write;
   }
 
-  /** True until the put. */
+  /** True until the put or the transfer. */
   get isPinned(): boolean {
-    return this.#pin.live;
+    return this.#pin.live && !this.#pin.transit;
   }
 
   /** True where a thread died while it held one of the pages for writing: half an update may be there. */
@@ -127,6 +132,7 @@ export class UserPages implements Disposable {
   }
 
   #check(): void {
+    if (this.#pin.transit) throw new PinfoldError("ESTALE", "these pages were handed over to another thread");
     if (!this.#pin.live) throw new PinfoldError("ERR_PINFOLD_ALREADY_PUT", "these pages were put");
   }
 
@@ -203,11 +209,49 @@ export class UserPages implements Disposable {
   }
 
   /**
+   * Hands a long-term pin to another thread of the same cache: the answer goes through postMessage to who calls
+   * `UserPages.adopt` with it, once. Until then the pages stay pinned and are this thread's: `put()` takes them back. Neither the
+   * end of a `using` block nor the loss of this handle does.
+   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EINVAL for a pin without longterm; EBUSY during a flush; ERR_PINFOLD_TOO_MANY;
+   * with `debug`, EROFS where bytes of a read pin were changed. It is this handle's pin then.
+   */
+  transfer(): PagesToken {
+    this.#checkUnchanging();
+    if (this.#putSingly) throw new PinfoldError("EINVAL", "pages of this pin were put one by one");
+    if (this.#pin.counted) this.#changed = this.#copies?.settle(this.#pin.write) === true || this.#changed;
+    if (this.#changed && !this.#pin.write) throw new PinfoldError("EROFS", "bytes of a read pin were changed");
+    const token = transferPin(this.#core, this.#pin);
+    this.#copies?.detach();
+    return token;
+  }
+
+  /**
+   * Takes over what another thread's `transfer` gave: the same pages, pinned as they were, are this thread's from now on.
+   * @throws PinfoldError EINVAL for what is no such token, or of a cache that this thread has not opened or attached; ESTALE where
+   * somebody has adopted it before, where the sender has put it, and where the sender has ended
+   */
+  static adopt(token: PagesToken): UserPages {
+    const entry = typeof token?.cache === "number" ? findCore(token.cache) : undefined;
+    if (!entry) throw new PinfoldError("EINVAL", "adopt takes a token of a cache that this thread has attached");
+    const pin = adoptPin(entry.core, token);
+    const pages = new UserPages(entry.core, pin, entry.debug);
+    entry.noteHandle(pin, pages);
+    return pages;
+  }
+
+  /** A put comes to a pin in transit: it is ours again, unless somebody has adopted it. */
+  #takeBack(): void {
+    if (this.#pin.transit && !takePinBack(this.#core, this.#pin))
+      throw new PinfoldError("ESTALE", "another thread has adopted these pages");
+  }
+
+  /**
    * put_user_pages: ends the pin. A write pin's pages are dirty and will be written back.
-   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EBUSY during an upgrade or flush; with `debug`, EROFS where bytes of a read
+   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; ESTALE where another thread has adopted them; EBUSY during an upgrade or flush; with `debug`, EROFS where bytes of a read
    * pin were changed (the pin has ended, and the cache does not have the change)
    */
   put(): void {
+    this.#takeBack();
     this.#checkUnchanging();
     const { write } = this.#pin;
     const changed = this.#copies?.settle(write) === true;
@@ -228,22 +272,23 @@ export class UserPages implements Disposable {
 
   /**
    * As put, for a write pin that changed nothing: a page that was clean when the first of the overlapping pins came is clean again.
-   * @throws PinfoldError ERR_PINFOLD_ALREADY_PUT; EBUSY during an upgrade or flush; with `debug`, EINVAL where bytes were changed
+   * @throws PinfoldError as put; with `debug`, EINVAL where bytes were changed
    * after all (the pin has ended; a write pin's changes are kept, and dirty)
    */
   putUnmodified(): void {
+    this.#takeBack();
     this.#checkUnchanging();
     const { write } = this.#pin;
-    const changed = this.#copies?.settle(write) === true;
+    const changed = this.#copies?.settle(write) === true || this.#changed;
     putPin(this.#core, this.#pin, changed && write);
     this.#copies?.detach();
     if (changed) throw new PinfoldError("EINVAL", "bytes were changed under a pin that was put as unmodified");
   }
 
-  /** Puts what is not put yet; during an upgrade or flush, at its end. */
+  /** Puts what is not put yet, and was not handed over; during an upgrade or flush, at its end. */
   [Symbol.dispose](): void {
     if (this.#changing) void this.#changing.then(() => this[Symbol.dispose]());
-    else if (this.#pin.live) this.put();
+    else if (this.isPinned) this.put();
   }
 
   async #change(

@@ -61,6 +61,18 @@ export class PinfoldError extends Error {
   }
 }
 
+const codes = Object.keys(errorAdvice) as ErrorCode[];
+
+/** The number that stands for a code in shared memory, from 1. The same in all threads of one version. */
+export function codeNumber(code: ErrorCode): number {
+  return codes.indexOf(code) + 1;
+}
+
+/** The code of a number that codeNumber gave. */
+export function codeOf(number: number): ErrorCode | undefined {
+  return codes[number - 1];
+}
+
 /** True where `code` stands in the table. */
 export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === "string" && Object.hasOwn(errorAdvice, code);

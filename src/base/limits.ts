@@ -38,6 +38,9 @@ export const limits = {
   /** Attempts of one step before we call it a defect: a lost swap means that somebody else got on. */
   swapRetriesMax: 10_000_000,
   lookupRetriesMax: 1_000_000,
+  /** Looks at a page that is leaving its frame, before whoever wants it does something else for a moment. */
+  leavingSpins: 1_000,
+  leavingPauseMs: 1,
 
   dirtyShare: 0.4,
   dirtyBackgroundShare: 0.1,
@@ -49,8 +52,17 @@ export const limits = {
   throttleMs: 200,
   frameWaitMs: 1_000,
   stuckMs: 5_000,
+  /**
+   * A waiter looks for itself this often, since a thread may have died between letting go and waking it; one that waits for any
+   * change of the pool looks this often whether there was one; records that one look wakes.
+   */
+  waitLookMs: 50,
+  poolLookMs: 250,
+  waitLooksMax: 256,
   gateDelayMs: 10,
   gateClosedMs: 100,
+  /** A page lock of another thread that lasts this long is taken for a pin, where a caller asked not to wait for pins. */
+  operationMs: 100,
   leakCheckMs: 1_000,
   leakedPagesMax: 64,
   snapshotFramesMax: 256,
@@ -66,6 +78,8 @@ export const limits = {
   retryDelayMs: 1_000,
   retryDelayMaxMs: 30_000,
   punchRetriesMax: 3,
+  /** How long verify() looks again where another thread may be in the middle of a step. */
+  verifyMs: 1_000,
   reclaimScanMax: 128,
   reclaimBatch: 32,
   /** Loads on their way above which a missed try starts none. */
@@ -77,7 +91,24 @@ export const limits = {
   pinPagesMax: 65_536,
   pinRangesMax: 1_024,
   copyPagesMax: 64,
+  /** How often a read without a lock is begun anew, since the page was written to meanwhile, before it takes the lock. */
+  optimisticTriesMax: 4,
+  /** Reads without a lock that a raw file knows apart. */
+  openReadsMax: 64,
+  /** Entries of the table that the mapped views of a file have in a thread: 16 bytes each, touched as they are used. */
+  viewEntriesMax: 65_536,
   errorRangesMax: 64,
+  /** Characters by which a store is attached in another thread. */
+  storeFactsMax: 4_096,
+  /** How often somebody looks who waits for another thread's close, or for work of his own that ends by itself. */
+  closingPollMs: 2,
+  /** How long a thread that leaves a cache waits for its own calls that are still on their way. */
+  detachWaitMs: 10_000,
+  /** How often the threads of a cache are looked at, and, while somebody waits, at the latest. */
+  threadWatchMs: 250,
+  threadWatchWaitingMs: 100,
+  /** How long a thread that blocks leaves a dead one to others, where it takes an event loop to finish what that one had begun. */
+  recoveryDelayMs: 500,
   legacyCallersMax: 1_024,
   stackFrames: 12,
 
@@ -135,6 +166,11 @@ assert(
   "the gate opens before a wait counts as stuck",
 );
 assert(limits.throttleMs < limits.stuckMs, "a throttled writer is not stuck");
+assert(isPowerOfTwo(limits.openReadsMax), "the place of an open read is a part of its number");
+assert(
+  limits.gateDelayMs <= limits.waitLookMs && limits.waitLookMs <= limits.threadWatchWaitingMs,
+  "a waiter looks for itself before it looks for dead threads",
+);
 assert(
   limits.nbdPieceBytes <= limits.nbdRequestBytesMax && limits.nbdRequestBytesMax <= limits.nbdReceiveBytesMax,
   "one request fits",

@@ -57,10 +57,10 @@ export class PageTable {
   }
 
   /** Maps a reserved frame: loading, exclusive, off the queues. False if the page is there by now. */
-  insert(frame: number, mapping: number, index: number, scope: number): boolean {
+  insert(frame: number, mapping: number, index: number): boolean {
     for (let i = 0; i < limits.lookupRetriesMax; i++) {
       if (this.find(mapping, index) >= 0) return false;
-      const answer = this.#words.insert(frame, mapping, index, this.#frames.thread, scope);
+      const answer = this.#words.insert(frame, mapping, index, this.#frames.thread);
       if (answer !== layout.OK) continue;
       if (this.#words.ghostTake(mapping, index) === 1) while (this.#words.setHomeMain(frame) === layout.LOST);
       return true;

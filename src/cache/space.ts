@@ -1,81 +1,103 @@
 /**
- * The address space of one open file: its slot in shared memory and its store, with what this thread knows beside them.
+ * The address space of one open file: its slot in shared memory, as this thread sees it, and its store.
  *
- * Invariants: `id` is taken from open to close and names the slot. The size is in shared memory; whoever changes it holds
- * the resize mutex. `changes` counts what only a store sync makes durable; `durable` is its value that the last good store
- * sync covered: they are equal when nothing is left to sync.
+ * Invariants: a slot is open from the first opener's open to the last one's close, in whichever threads; its generation tells one
+ * use from the next. The size is in shared memory; whoever changes it holds the resize mutex. `changes` counts what only a store
+ * sync makes durable; `durable` is its value that the last good store sync covered: they are equal when nothing is left to sync.
+ * Nothing that another thread has to know stands in this object itself.
+ *
+ * See also: directory.ts (slots, openers), sync/layout.ts (MAPPING_...).
  */
 import type { PinfoldError } from "../base/errors.js";
 import type { Frames } from "../frames/frames.js";
 import type { Store } from "../store/contract.js";
 import * as layout from "../sync/layout.js";
+import { type SpaceCounters, ThreadCounters } from "./counters.js";
 
 export type Durability = "device" | "kernel";
 
-export interface SpaceCounters {
-  hits: number;
-  misses: number;
-  reads: number;
-  writes: number;
-  readBytes: number;
-  writtenBytes: number;
-  writeErrors: number;
-  healedErrors: number;
-  syncs: number;
-  syncErrors: number;
-}
-
 export class AddressSpace {
   readonly id: number;
+  /** Of the slot: another one means that the file was closed, and the slot is another file's. */
+  readonly generation: number;
   readonly store: Store;
   readonly pageSize: number;
   readonly readOnly: boolean;
   readonly durability: Durability;
-  /** Runs on their way to the store; each settles without error. */
-  readonly inFlight = new Set<Promise<void>>();
-  /** The pages of these runs. */
-  readonly departed = new Set<{ readonly frame: number; readonly index: number }>();
-  readonly counters: SpaceCounters = {
-    hits: 0,
-    misses: 0,
-    reads: 0,
-    writes: 0,
-    readBytes: 0,
-    writtenBytes: 0,
-    writeErrors: 0,
-    healedErrors: 0,
-    syncs: 0,
-    syncErrors: 0,
-  };
-  changes = 0;
-  durable = 0;
-  /** The same for a sync of everything, metadata that nobody needs to read the data back included. */
-  durableWhole = 0;
-  /** Set while background write-back waits after an error. */
+  /** The store is in another thread, which is asked; `store` only knows its name, key and capabilities. */
+  readonly isRemote: boolean;
+  /** What this thread counts; stats() adds up those of all threads. */
+  readonly counters: SpaceCounters;
+  /** Set while this thread's background write-back waits after an error. */
   retryAtMs = 0;
   retryDelayMs = 0;
-  /** What the last store sync that failed failed with. */
+  /** What the last store sync of this thread that failed failed with. */
   lastError: PinfoldError | undefined;
-  /** Under "kernel" durability: data that the store lost after the cache had let it go. */
+  /** Under "kernel" durability: data that the store lost after the cache had let it go, as far as this thread was told. */
   dataLost: PinfoldError | undefined;
-  /** The store is still longer than this: a truncate whose last step failed, tried again before anything depends on it. */
-  pendingTruncate: number | undefined;
-  /** Keeps new pages of [first, last] out until `opened` resolves: a punch that could not catch up with readers. */
-  gate: { readonly first: number; readonly last: number; readonly opened: Promise<void> } | undefined;
-  /** Closing: no new work is taken. */
-  closing = false;
   readonly #frames: Frames;
+  readonly #base: number;
 
-  constructor(id: number, frames: Frames, store: Store, options: { readOnly: boolean; durability: Durability }) {
+  constructor(
+    id: number,
+    frames: Frames,
+    store: Store,
+    options: { readOnly: boolean; durability: Durability; isRemote: boolean },
+  ) {
     this.id = id;
     this.#frames = frames;
+    this.#base = layout.MAPPINGS + id * layout.MAPPING_BYTES;
     this.store = store;
     this.pageSize = frames.pageSize;
     this.readOnly = options.readOnly;
     this.durability = options.durability;
-    frames.words.setSize(id, store.sizeBytes);
-    this.setCutPhase(0);
-    this.losses = 0;
+    this.isRemote = options.isRemote;
+    this.counters = new ThreadCounters(frames, id);
+    this.generation = this.#get(layout.MAPPING_GENERATION);
+  }
+
+  #get(offset: number): number {
+    return this.#frames.shared.load(this.#base + offset);
+  }
+
+  #set(offset: number, value: number): void {
+    this.#frames.shared.store(this.#base + offset, value);
+  }
+
+  /** A size or position in two words. Only where one lock guards both. */
+  #setWide(offset: number, value: number): void {
+    this.#set(offset, (value % 2 ** 32) | 0);
+    this.#set(offset + 4, Math.floor(value / 2 ** 32));
+  }
+
+  #getWide(offset: number): number {
+    return this.#get(offset + 4) * 2 ** 32 + (this.#get(offset) >>> 0);
+  }
+
+  /** True from the moment when the file begins to close, and for ever after. */
+  get closing(): boolean {
+    const { shared } = this.#frames;
+    return (
+      shared.peek(this.#base + layout.MAPPING_STATE) !== layout.MAPPING_OPEN ||
+      shared.peek(this.#base + layout.MAPPING_GENERATION) !== this.generation
+    );
+  }
+
+  /**
+   * The slot is not this file's any more. Asked after a page lock was taken: while it is this file's, and the page is locked, the
+   * file cannot finish closing.
+   */
+  get isStale(): boolean {
+    const { shared } = this.#frames;
+    return (
+      shared.peek(this.#base + layout.MAPPING_GENERATION) !== this.generation ||
+      shared.peek(this.#base + layout.MAPPING_STATE) <= layout.MAPPING_OPENING
+    );
+  }
+
+  /** One of layout's MAPPING_FREE, ... */
+  get state(): number {
+    return this.#get(layout.MAPPING_STATE);
   }
 
   /** Bytes of the file. */
@@ -88,61 +110,141 @@ export class AddressSpace {
     this.#frames.words.setSize(this.id, bytes);
   }
 
-  #count(offset: number): number {
-    return this.#frames.shared.load(this.#at(offset));
-  }
-
-  #at(offset: number): number {
-    return layout.MAPPINGS + this.id * layout.MAPPING_BYTES + offset;
-  }
-
-  /** Phase of a cut: 0 none, 1 it can be undone, 2 it has to be finished (mapping/truncate.ts). */
+  /** What is under way with the size: one of layout's CUT_ numbers (mapping/truncate.ts, punch.ts). */
   get cutPhase(): number {
-    return this.#count(layout.MAPPING_PHASE);
+    return this.#get(layout.MAPPING_PHASE);
   }
 
-  /** Phase 1: the size that is published next may be taken back; this one stands beside it. */
+  setCutPhase(phase: number): void {
+    this.#set(layout.MAPPING_PHASE, phase);
+  }
+
+  /** The size that is published next may be taken back; this one stands beside it. */
   beginCut(): void {
-    const { shared } = this.#frames;
-    shared.store(this.#at(layout.MAPPING_OLD_SIZE), (this.size % 2 ** 32) | 0);
-    shared.store(this.#at(layout.MAPPING_OLD_SIZE) + 4, Math.floor(this.size / 2 ** 32));
-    shared.store(this.#at(layout.MAPPING_PHASE), 1);
+    this.#setWide(layout.MAPPING_OLD_SIZE, this.size);
+    this.setCutPhase(layout.CUT_UNDOABLE);
   }
 
-  setCutPhase(phase: 0 | 2): void {
-    this.#frames.shared.store(this.#at(layout.MAPPING_PHASE), phase);
+  /** The size to go back to. */
+  get oldSize(): number {
+    return this.#getWide(layout.MAPPING_OLD_SIZE);
+  }
+
+  /** A punch of [from, to) is under way: whoever finds its thread dead does it again. */
+  beginPunch(from: number, to: number): void {
+    this.#setWide(layout.MAPPING_HOLE_FROM, from);
+    this.#setWide(layout.MAPPING_HOLE_TO, to);
+    this.setCutPhase(layout.CUT_PUNCH);
+  }
+
+  get hole(): { readonly from: number; readonly to: number } {
+    return { from: this.#getWide(layout.MAPPING_HOLE_FROM), to: this.#getWide(layout.MAPPING_HOLE_TO) };
   }
 
   /** What write-back may write: up to the end, or, while a cut can be undone, up to the end that would come back. */
   get writableEnd(): number {
-    if (this.cutPhase !== 1) return this.size;
-    const low = this.#count(layout.MAPPING_OLD_SIZE) >>> 0;
-    return this.#count(layout.MAPPING_OLD_SIZE + 4) * 2 ** 32 + low;
+    return this.cutPhase === layout.CUT_UNDOABLE ? Math.max(this.size, this.oldSize) : this.size;
+  }
+
+  /** Whether the store may be longer than the file: one of layout's CUT_DUE numbers. */
+  get cutDue(): number {
+    return this.#get(layout.MAPPING_CUT_DUE);
+  }
+
+  set cutDue(due: number) {
+    this.#set(layout.MAPPING_CUT_DUE, due);
+  }
+
+  /** What only a store sync makes durable has happened once more. Counts modulo 2^32. */
+  noteChange(): void {
+    this.#frames.shared.add(this.#base + layout.MAPPING_CHANGES, 1);
+  }
+
+  get changes(): number {
+    return this.#get(layout.MAPPING_CHANGES);
+  }
+
+  /** True where a good store sync began after `changes` had that value. `data`: a sync of data alone suffices. */
+  isDurable(changes: number, data: boolean): boolean {
+    return ((this.#get(data ? layout.MAPPING_DURABLE : layout.MAPPING_DURABLE_WHOLE) - changes) | 0) >= 0;
+  }
+
+  /** A store sync that began at `changes` was good. The caller holds the sync lock. */
+  noteDurable(changes: number, data: boolean): void {
+    this.#set(layout.MAPPING_DURABLE, changes);
+    if (!data) this.#set(layout.MAPPING_DURABLE_WHOLE, changes);
+  }
+
+  /** Store syncs that have failed, in all threads. */
+  get syncErrors(): number {
+    return this.#get(layout.MAPPING_SYNC_ERRORS);
+  }
+
+  noteSyncError(): void {
+    this.#frames.shared.add(this.#base + layout.MAPPING_SYNC_ERRORS, 1);
+  }
+
+  /** The epoch of the store sync that is on its way, or -1. */
+  get syncing(): number {
+    return this.#get(layout.MAPPING_SYNCING) - 1;
+  }
+
+  set syncing(epoch: number) {
+    this.#set(layout.MAPPING_SYNCING, epoch + 1);
+  }
+
+  /** Page writes that have failed, in all threads. */
+  get writeErrors(): number {
+    return this.#get(layout.MAPPING_WRITE_ERRORS);
+  }
+
+  noteWriteError(): void {
+    this.#frames.shared.add(this.#base + layout.MAPPING_WRITE_ERRORS, 1);
+  }
+
+  /** Keeps new pages of [first, last] out until `untilMs` of the shared clock: a punch that could not catch up with readers. */
+  closeGate(first: number, last: number, untilMs: number): void {
+    this.#set(layout.MAPPING_GATE_FIRST, first | 0);
+    this.#set(layout.MAPPING_GATE_LAST, last | 0);
+    this.#set(layout.MAPPING_GATE_UNTIL, Math.floor(untilMs) | 1);
+  }
+
+  openGate(): void {
+    this.#set(layout.MAPPING_GATE_UNTIL, 0);
+  }
+
+  /** How long a page has to stay out yet; 0: it may come. */
+  gateLeftMs(index: number, nowMs: () => number): number {
+    const until = this.#get(layout.MAPPING_GATE_UNTIL);
+    if (until === 0) return 0;
+    if (index < this.#get(layout.MAPPING_GATE_FIRST) >>> 0 || index > this.#get(layout.MAPPING_GATE_LAST) >>> 0)
+      return 0;
+    return Math.max(0, (until - Math.floor(nowMs())) | 0);
   }
 
   get residentPages(): number {
-    return this.#count(layout.MAPPING_RESIDENT);
+    return this.#get(layout.MAPPING_RESIDENT);
   }
 
   get dirtyPages(): number {
-    return this.#count(layout.MAPPING_DIRTY);
+    return this.#get(layout.MAPPING_DIRTY);
   }
 
   get writebackPages(): number {
-    return this.#count(layout.MAPPING_WRITEBACK);
+    return this.#get(layout.MAPPING_WRITEBACK);
   }
 
   get unstablePages(): number {
-    return this.#count(layout.MAPPING_UNSTABLE);
+    return this.#get(layout.MAPPING_UNSTABLE);
   }
 
-  /** How often data was lost (dataLost), in shared memory: each opener compares it with what it has been told (errseq). */
+  /** How often data was lost (dataLost): each opener compares it with what it has been told (errseq). */
   get losses(): number {
-    return this.#count(layout.MAPPING_ERRSEQ);
+    return this.#get(layout.MAPPING_ERRSEQ);
   }
 
-  set losses(count: number) {
-    this.#frames.shared.store(layout.MAPPINGS + this.id * layout.MAPPING_BYTES + layout.MAPPING_ERRSEQ, count);
+  noteLoss(): void {
+    this.#frames.shared.add(this.#base + layout.MAPPING_ERRSEQ, 1);
   }
 
   /** The page that holds `position`. */
@@ -156,5 +258,13 @@ export class AddressSpace {
 
   get invalidateLock(): number {
     return this.#frames.lockRecord(this.id, layout.LOCK_INVALIDATE);
+  }
+
+  get walkLock(): number {
+    return this.#frames.lockRecord(this.id, layout.LOCK_WALK);
+  }
+
+  get syncLock(): number {
+    return this.#frames.lockRecord(this.id, layout.LOCK_SYNC);
   }
 }

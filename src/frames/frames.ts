@@ -1,6 +1,6 @@
 /**
  * The shared memory of one cache as one thread sees it: page bytes in one or more segments, page words in a memory of
- * their own, the words' module over it, and this thread's slot.
+ * their own, the words' module over it, and this thread's slot. `create` takes the memory; `attach` gives another thread the same.
  *
  * Invariants: all memory is taken in `create` and never grows. Frame f's bytes lie in segment f / framesPerSegment; a
  * segment begins page-aligned, so every frame does (O_DIRECT). A view is made of a frame when it is asked for and kept in
@@ -11,20 +11,32 @@
 import { assert } from "../base/assert.js";
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import { newNumber } from "../base/random.js";
+import { choosePlainViews, requireBarrier } from "../sync/barrier.js";
 import * as layout from "../sync/layout.js";
 import { SharedIntegers, sharedMemory } from "../sync/shared.js";
 import { type Words, loadWords } from "../sync/words.js";
 import { type FramePlan, planFrames } from "./plan.js";
+import { ThreadTable } from "./threads.js";
 
 const magic = 0x50464c44;
-const layoutVersion = 1;
+const layoutVersion = 2;
 const keptViews = 4_096;
 const touchBytes = 4096;
+
+/** What another thread needs to use the same memory; can be posted to it. */
+export interface FramesShare {
+  readonly memoryBytes: number;
+  readonly pageSize: number;
+  readonly words: WebAssembly.Memory;
+  readonly segments: readonly WebAssembly.Memory[];
+}
 
 export class Frames {
   readonly plan: FramePlan;
   readonly words: Words;
   readonly shared: SharedIntegers;
+  readonly threads: ThreadTable;
   readonly pageSize: number;
   /** Frames that hold pages. */
   readonly count: number;
@@ -33,6 +45,8 @@ export class Frames {
   readonly wordsMemory: WebAssembly.Memory;
   readonly segments: readonly WebAssembly.Memory[];
   readonly framesPerSegment: number;
+  /** Which build of the mapped views' windows all threads of the cache use (sync/view-window.ts). */
+  readonly hasPlainViews: boolean;
   readonly #buffers: readonly SharedArrayBuffer[];
   readonly #bytes: readonly Uint8Array[];
   readonly #views: (Uint8Array | undefined)[];
@@ -41,13 +55,17 @@ export class Frames {
   private constructor(
     plan: FramePlan,
     wordsMemory: WebAssembly.Memory,
-    segments: WebAssembly.Memory[],
-    thread: number,
+    segments: readonly WebAssembly.Memory[],
+    isNew: boolean,
   ) {
     this.plan = plan;
+    this.shared = new SharedIntegers(wordsMemory);
+    this.threads = new ThreadTable(this.shared);
+    if (isNew) this.#initialise(new Uint32Array(wordsMemory.buffer));
+    this.thread = this.threads.claim();
+    this.hasPlainViews = this.shared.load(layout.HEADER_PLAIN_VIEWS) === 1;
     this.pageSize = plan.pageSize;
     this.count = plan.frames;
-    this.thread = thread;
     this.wordsMemory = wordsMemory;
     this.segments = segments;
     this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
@@ -56,8 +74,8 @@ export class Frames {
     this.#views = new Array<Uint8Array | undefined>(Math.min(keptViews, plan.frames + plan.snapshots));
     this.#viewOf = new Int32Array(this.#views.length).fill(-1);
     this.words = loadWords(wordsMemory);
-    this.shared = new SharedIntegers(wordsMemory);
-    this.words.configure(plan.frames, plan.records, plan.buckets, plan.links, plan.blocks, plan.ghosts, plan.ledger);
+    const { records, buckets, links, blocks, ghosts, ledger, transfers, transits } = plan;
+    this.words.configure(plan.frames, records, buckets, links, blocks, ghosts, ledger, transfers, transits);
   }
 
   /**
@@ -79,10 +97,27 @@ export class Frames {
     } catch (error) {
       throw new PinfoldError("ENOMEM", `the system did not give ${memoryBytes} bytes for pages`, { cause: error });
     }
-    const frames = new Frames(plan, wordsMemory, segments, 0);
-    frames.#initialise(new Uint32Array(wordsMemory.buffer));
+    const frames = new Frames(plan, wordsMemory, segments, true);
     if (preTouch) frames.#touch(all * pageSize);
     return frames;
+  }
+
+  /**
+   * The same memory in another thread, in a slot of its own.
+   * @throws PinfoldError EINVAL for what is no share of this version; ERR_PINFOLD_TOO_MANY; ENOTSUP where this thread cannot call
+   * what the cache's mapped views need
+   */
+  static attach(share: FramesShare): Frames {
+    const plan = planOf(share);
+    if (!plan) throw new PinfoldError("EINVAL", "the share is not of a cache of this version of Pinfold");
+    const header = new Int32Array(share.words.buffer);
+    if (header[layout.HEADER_PLAIN_VIEWS >> 2] === 1) requireBarrier();
+    return new Frames(plan, share.words, share.segments, false);
+  }
+
+  /** For `attach`. */
+  share(memoryBytes: number): FramesShare {
+    return { memoryBytes, pageSize: this.pageSize, words: this.wordsMemory, segments: this.segments };
   }
 
   /** Sets the words of a memory that nobody else sees yet; plain stores will do. */
@@ -93,7 +128,8 @@ export class Frames {
     words[layout.HEADER_FRAMES >> 2] = plan.frames;
     words[layout.HEADER_PAGE_SIZE >> 2] = plan.pageSize;
     words[layout.HEADER_CREDITS >> 2] = plan.frames;
-    words[(layout.THREADS + layout.THREAD_STATE) >> 2] = 1;
+    words[layout.HEADER_CACHE >> 2] = newNumber();
+    words[layout.HEADER_PLAIN_VIEWS >> 2] = choosePlainViews() ? 1 : 0;
     this.#chain(words, layout.LIST_FREE, 0, plan.frames);
     this.#chain(words, layout.LIST_SNAPSHOT, plan.frames, plan.snapshots);
     for (let frame = 0; frame < plan.frames + plan.snapshots; frame++) {
@@ -177,4 +213,23 @@ export class Frames {
   listLength(list: number): number {
     return this.shared.load(layout.HEADER_LISTS + list * 16 + 8);
   }
+}
+
+/** Where everything lies in the memory of a share; undefined where the memory is not what the share says, or of another version. */
+function planOf(share: FramesShare | undefined): FramePlan | undefined {
+  const { memoryBytes = 0, pageSize = 0, words, segments } = share ?? ({} as Partial<FramesShare>);
+  const isMemory = (memory: unknown) => memory instanceof WebAssembly.Memory;
+  if (!words || !isMemory(words) || !Array.isArray(segments) || !segments.every(isMemory)) return undefined;
+  const header = new Int32Array(words.buffer, 0, layout.HEADER_BYTES >> 2);
+  if (header[layout.HEADER_MAGIC >> 2] !== magic || header[layout.HEADER_VERSION >> 2] !== layoutVersion)
+    return undefined;
+  if (pageSize !== header[layout.HEADER_PAGE_SIZE >> 2] || !isMemorySize(memoryBytes, pageSize)) return undefined;
+  const plan = planFrames(memoryBytes, pageSize);
+  const bytes = segments.reduce((sum, { buffer }: WebAssembly.Memory) => sum + buffer.byteLength, 0);
+  const isWhole = words.buffer.byteLength >= plan.bytes && bytes >= (plan.frames + plan.snapshots) * pageSize;
+  return isWhole && header[layout.HEADER_FRAMES >> 2] === plan.frames ? plan : undefined;
+}
+
+function isMemorySize(bytes: unknown, pageSize: number): bytes is number {
+  return Number.isSafeInteger(bytes) && (bytes as number) >= limits.framesMin * pageSize;
 }

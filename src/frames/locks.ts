@@ -4,7 +4,7 @@
  * Invariants: a release wakes who can go on now, and puts an idle frame back on its queue, before it returns. Locks are never
  * broken. The invariants of waiting stand in wait-queues.ts.
  *
- * See also: words/lock.ts (the steps), scopes.ts (EDEADLK).
+ * See also: words/lock.ts (the steps), scopes.ts (EDEADLK), blocked-waits.ts (waits that block the thread).
  */
 import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
@@ -12,6 +12,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import * as layout from "../sync/layout.js";
 import type { Words } from "../sync/words.js";
+import { BlockedWaits, type BlockingOwner } from "./blocked-waits.js";
 import type { Frames } from "./frames.js";
 import type { Scope, Scopes } from "./scopes.js";
 import { type WaitMode, type WaitOwner, WaitQueues, tooManyRetries } from "./wait-queues.js";
@@ -23,11 +24,14 @@ export class PageLocks {
   readonly #thread: number;
   /** Who waits, and how they are woken. */
   readonly queues: WaitQueues;
+  /** The waits of calls that block the thread. */
+  readonly blocked: BlockedWaits;
 
   constructor(frames: Frames, clock: Clock, scopes: Scopes) {
     this.#frames = frames;
     this.#words = frames.words;
     this.queues = new WaitQueues(frames, clock);
+    this.blocked = new BlockedWaits(frames, clock, this.queues);
     this.#scopes = scopes;
     this.#thread = frames.thread;
   }
@@ -38,23 +42,33 @@ export class PageLocks {
       const answer = this.#words.lockShared(record, mapping, index, this.#thread);
       if (answer === layout.LOST_WAKE) this.#settle(record, layout.WAKE | layout.IDLE);
       else if (answer !== layout.LOST) return answer;
+      else if (i >= limits.leavingSpins && this.#isLeaving(record)) return layout.BUSY;
     }
     throw tooManyRetries();
   }
 
   /** Tries to take the page lock exclusive. OK, BUSY or GONE. */
-  tryExclusive(record: number, mapping: number, index: number, scope?: Scope): number {
+  tryExclusive(record: number, mapping: number, index: number): number {
     for (let i = 0; i < limits.swapRetriesMax; i++) {
-      const answer = this.#words.lockExclusive(record, mapping, index, this.#thread, scope?.id ?? 0);
+      const answer = this.#words.lockExclusive(record, mapping, index, this.#thread);
       if (answer === layout.LOST_WAKE) this.#settle(record, layout.WAKE | layout.IDLE);
       else if (answer !== layout.LOST) return answer;
+      else if (i >= limits.leavingSpins && this.#isLeaving(record)) return layout.BUSY;
     }
     throw tooManyRetries();
   }
 
+  /**
+   * A page on its way out of its frame: nobody can join its queue any more. That takes a moment, unless the thread that does it was
+   * stopped just then, or has died: whoever wants the page looks again after a while.
+   */
+  #isLeaving(record: number): boolean {
+    return (this.#words.lowWord(record) & (1 << layout.EVICTING_BIT)) !== 0;
+  }
+
   /** Tries to turn the only shared hold into an exclusive one. OK or BUSY. */
-  tryUpgrade(record: number, scope?: Scope): number {
-    return this.#retry(() => this.#words.upgrade(record, this.#thread, scope?.id ?? 0));
+  tryUpgrade(record: number): number {
+    return this.#retry(() => this.#words.upgrade(record, this.#thread));
   }
 
   unlockShared(record: number): void {
@@ -138,39 +152,76 @@ export class PageLocks {
   async acquire(record: number, mapping: number, index: number, mode: WaitMode, owner: WaitOwner): Promise<number> {
     for (let i = 0; i < limits.swapRetriesMax; i++) {
       owner.signal?.throwIfAborted();
-      const tried = this.#try(record, mapping, index, mode, owner.scope);
+      const tried = this.#try(record, mapping, index, mode);
       if (tried !== layout.BUSY && tried !== layout.FULL) return tried;
-      if (owner.scope && this.#scopes.closesCircle(owner.scope, record, mode === layout.MODE_UPGRADE))
-        throw deadlock(mapping, index);
-      const node = this.#words.enqueue(record, mapping, index, mode, this.#thread, owner.scope?.id ?? 0);
+      const node = this.#join(record, mapping, index, mode, owner.scope);
       if (node === layout.GONE) return node;
-      if (node === layout.DEADLOCK) throw deadlock(mapping, index);
-      if (node === layout.FULL)
-        throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
       if (node >= 0) return this.queues.wait(node, record, mode, owner);
+      if (this.#isLeaving(record)) await this.queues.pause();
     }
     throw tooManyRetries();
   }
 
-  #try(record: number, mapping: number, index: number, mode: WaitMode, scope: Scope | undefined): number {
+  /**
+   * As acquire, blocking this thread. OK; GONE; BUSY where `timeoutMs` was not enough.
+   * @throws PinfoldError EDEADLK where the wait depends on this thread's own event loop, or on threads that block for what this
+   * one holds (or, after limits.stuckMs, seem to); ERR_PINFOLD_TOO_MANY; what a failed load was dismissed with
+   */
+  acquireBlocking(record: number, mapping: number, index: number, mode: WaitMode, owner: BlockingOwner = {}): number {
+    for (let i = 0; i < limits.swapRetriesMax; i++) {
+      const tried = this.#try(record, mapping, index, mode);
+      if (tried !== layout.BUSY && tried !== layout.FULL) return tried;
+      this.blocked.refuseOwn(record, mode, owner);
+      const node = this.#join(record, mapping, index, mode, owner.scope);
+      if (node === layout.GONE) return node;
+      if (node >= 0) return this.blocked.wait(node, record, mode, owner);
+      if (this.#isLeaving(record)) this.blocked.pause();
+    }
+    throw tooManyRetries();
+  }
+
+  /**
+   * Joins the queue of a record. The node; GONE; LOST: try again, it may be free by now.
+   * @throws PinfoldError EDEADLK for a second upgrader, and where the wait closes a circle of scopes; ERR_PINFOLD_TOO_MANY
+   */
+  #join(record: number, mapping: number, index: number, mode: WaitMode, scope: Scope | undefined): number {
+    const upgrading = mode === layout.MODE_UPGRADE;
+    if (scope && this.#scopes.closesCircle(scope, record, upgrading)) throw deadlock(mapping, index);
+    const node = this.#words.enqueue(record, mapping, index, mode, this.#thread, scope?.id ?? 0);
+    if (node === layout.DEADLOCK) throw deadlock(mapping, index);
+    if (node === layout.FULL) throw tooManyWaiters();
+    // Another thread may have entered its half of a circle since it was looked for.
+    const circle = node >= 0 && scope !== undefined && this.#scopes.closesCircle(scope, record, upgrading);
+    if (circle && this.queues.leave(node, record)) throw deadlock(mapping, index);
+    return node;
+  }
+
+  #try(record: number, mapping: number, index: number, mode: WaitMode): number {
     if (mode === layout.MODE_SHARED) return this.tryShared(record, mapping, index);
-    if (mode === layout.MODE_EXCLUSIVE) return this.tryExclusive(record, mapping, index, scope);
-    if (mode === layout.MODE_UPGRADE) return this.tryUpgrade(record, scope);
+    if (mode === layout.MODE_EXCLUSIVE) return this.tryExclusive(record, mapping, index);
+    if (mode === layout.MODE_UPGRADE) return this.tryUpgrade(record);
     const writing = (this.#words.highWord(record) & (1 << (layout.WRITEBACK_BIT - 32))) !== 0;
     return writing ? layout.BUSY : layout.OK;
   }
 
   /** Waits for a sign that the pool has changed: a frame became free, clean or unheld, or credits came back. */
   async waitForPool(signal?: AbortSignal): Promise<void> {
+    await this.queues.wait(this.#joinPool(), this.#frames.plan.poolRecord, layout.MODE_NOTIFY, { signal });
+  }
+
+  /** As waitForPool, blocking this thread for `timeoutMs` at most. */
+  waitForPoolBlocking(timeoutMs: number): void {
+    this.blocked.wait(this.#joinPool(), this.#frames.plan.poolRecord, layout.MODE_NOTIFY, { timeoutMs });
+  }
+
+  #joinPool(): number {
     const record = this.#frames.plan.poolRecord;
     const mapping = this.#words.mappingIdOf(record);
-    const node = this.#retry(() =>
-      this.#words.enqueue(record, mapping, this.#words.indexOf(record), layout.MODE_NOTIFY, this.#thread, 0),
-    );
-    if (node === layout.FULL)
-      throw new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
+    const index = this.#words.indexOf(record);
+    const node = this.#retry(() => this.#words.enqueue(record, mapping, index, layout.MODE_NOTIFY, this.#thread, 0));
+    if (node === layout.FULL) throw tooManyWaiters();
     assert(node >= 0, "the pool's record is always there");
-    await this.queues.wait(node, record, layout.MODE_NOTIFY, { signal });
+    return node;
   }
 
   /** Wakes everybody who waits for the pool. */
@@ -187,6 +238,8 @@ export class PageLocks {
       const answer = this.#words.tryPinShared(mapping, index, this.#thread);
       if (answer === layout.LOST_WAKE) this.#settle(this.#racedFrame(), layout.WAKE | layout.IDLE);
       else if (answer !== layout.LOST) return answer;
+      // The page may be leaving: the whole look-up, and its lock, say what becomes of it.
+      else if (i >= limits.leavingSpins) return layout.GONE;
     }
     throw tooManyRetries();
   }
@@ -195,6 +248,10 @@ export class PageLocks {
   #racedFrame(): number {
     return this.#frames.shared.load(layout.THREADS + this.#thread * layout.THREAD_BYTES + layout.THREAD_RACED);
   }
+}
+
+function tooManyWaiters(): PinfoldError {
+  return new PinfoldError("ERR_PINFOLD_TOO_MANY", `${limits.waitersMax} tasks wait for pages already`);
 }
 
 function deadlock(mapping: number, index: number): PinfoldError {

@@ -16,8 +16,9 @@ export interface FramePlan {
   readonly pageSize: number;
   /** Records: frames, snapshots, locks that hold no page. */
   readonly records: number;
-  /** The record of a mapping's lock is `locksFrom + mapping * 2 + which`; the pool's comes last. */
+  /** The record of a mapping's lock is `locksFrom + mapping * LOCKS_PER_MAPPING + which`; the cache's own two come last. */
   readonly locksFrom: number;
+  readonly directoryRecord: number;
   readonly poolRecord: number;
   readonly buckets: number;
   readonly links: number;
@@ -25,6 +26,11 @@ export interface FramePlan {
   readonly blocks: number;
   readonly ghosts: number;
   readonly ledger: number;
+  readonly transfers: number;
+  readonly transits: number;
+  readonly scopeHolds: number;
+  readonly facts: number;
+  readonly counters: number;
   /** Bytes of the words memory. */
   readonly bytes: number;
 }
@@ -48,6 +54,11 @@ export function planFrames(memoryBytes: number, pageSize: number): FramePlan {
   const blocks = region(all * 4);
   const ghosts = region(frames * 4);
   const ledger = region(records * 4 * layout.THREADS_MAX);
+  const transfers = region(layout.TRANSFERS_MAX * layout.TRANSFER_BYTES);
+  const transits = region(layout.TRANSITS_MAX * layout.TRANSIT_BYTES);
+  const scopeHolds = region(layout.SCOPE_HOLDS_MAX * layout.SCOPE_HOLD_BYTES);
+  const facts = region(layout.MAPPINGS_MAX * layout.FACTS_BYTES);
+  const counters = region(layout.THREADS_MAX * (layout.MAPPINGS_MAX + 1) * layout.COUNTERS * 8);
   assert(layout.METADATA_BYTES_PER_FRAME <= limits.metadataBytesPerFrameMax, "metadata a frame is within its limit");
   return {
     frames,
@@ -55,13 +66,19 @@ export function planFrames(memoryBytes: number, pageSize: number): FramePlan {
     pageSize,
     records,
     locksFrom,
-    poolRecord: records - 1,
+    directoryRecord: records - 2 + layout.LOCK_DIRECTORY,
+    poolRecord: records - 2 + layout.LOCK_POOL,
     buckets,
     links,
     logSequence,
     blocks,
     ghosts,
     ledger,
+    transfers,
+    transits,
+    scopeHolds,
+    facts,
+    counters,
     bytes: at,
   };
 }

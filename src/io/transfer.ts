@@ -24,13 +24,14 @@ async function attempt(operation: string, call: () => Promise<void> | void): Pro
   }
 }
 
-function attemptSync(operation: string, call: () => void): void {
+/** `operation` is called where there is an error to name: many of these calls take less time than to write that down. */
+function attemptSync(operation: () => string, call: () => void): void {
   for (let tries = 1; ; tries++) {
     try {
       return call();
     } catch (error) {
       if (tries < limits.transientRetriesMax && isTransient(error)) continue;
-      throw toPinfoldError(error, operation);
+      throw toPinfoldError(error, operation());
     }
   }
 }
@@ -42,7 +43,8 @@ export function readIn(store: Store, position: number, buffers: readonly Uint8Ar
 
 /** As readIn, blocking. The store has sync calls. @throws PinfoldError */
 export function readInSync(store: Store, position: number, buffers: readonly Uint8Array[]): void {
-  attemptSync(`read of ${store.name} at ${position}`, () => store.readPagesSync?.(position, buffers));
+  const operation = () => `read of ${store.name} at ${position}`;
+  attemptSync(operation, () => store.readPagesSync?.(position, buffers));
 }
 
 /** Writes one ascending run. @throws PinfoldError */
@@ -52,7 +54,8 @@ export function writeOut(store: Store, position: number, buffers: readonly Uint8
 
 /** As writeOut, blocking. @throws PinfoldError */
 export function writeOutSync(store: Store, position: number, buffers: readonly Uint8Array[]): void {
-  attemptSync(`write to ${store.name} at ${position}`, () => store.writePagesSync?.(position, buffers));
+  const operation = () => `write to ${store.name} at ${position}`;
+  attemptSync(operation, () => store.writePagesSync?.(position, buffers));
 }
 
 /** Asks the store for leave to change bytes. @throws PinfoldError */
@@ -62,7 +65,8 @@ export function askMkwrite(store: Store, request: MkwriteRequest): Promise<void>
 
 /** As askMkwrite, blocking. @throws PinfoldError */
 export function askMkwriteSync(store: Store, request: MkwriteRequest): void {
-  attemptSync(`reservation in ${store.name} at ${request.position}`, () => store.pageMkwriteSync?.(request));
+  const operation = () => `reservation in ${store.name} at ${request.position}`;
+  attemptSync(operation, () => store.pageMkwriteSync?.(request));
 }
 
 /** A store call without bytes: sync, truncate, punch, setSize. EINTR is retried, nothing else. @throws PinfoldError */
@@ -72,5 +76,5 @@ export function askStore(store: Store, operation: string, call: () => Promise<vo
 
 /** As askStore, blocking. @throws PinfoldError */
 export function askStoreSync(store: Store, operation: string, call: () => void): void {
-  attemptSync(`${operation} of ${store.name}`, call);
+  attemptSync(() => `${operation} of ${store.name}`, call);
 }

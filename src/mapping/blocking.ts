@@ -1,224 +1,258 @@
 /**
- * The calls that block the thread: for stores with sync calls.
+ * The calls that block the thread: for stores with sync calls, and for those that another thread has and is asked for.
  *
- * Rule 15: they never hang where the wait depends on the caller's own event loop. A page that a task of this thread holds or
- * loads, a frame that only this thread's loop can free: EDEADLK, with the holder. What blocks only for want of write-back
- * does not have to wait: room is made here, with the store's sync calls (room.ts).
+ * They wait for locks, loads, size changes and frames of other threads. Rule 15: they never hang where the wait depends on the
+ * caller's own event loop (a page that a task of this thread holds or loads, a frame that only this thread's loop can free): that is
+ * EDEADLK, with the holder, as is a circle of threads that block for each other.
  *
- * Locks, for one call: the resize mutex (by try) where a write extends the file, page locks ascending (by try), the
- * invalidate lock (by try) around store calls.
+ * Locks, for one call, as the waiting kind takes them: the resize mutex where a write extends the file, page locks ascending, the
+ * invalidate lock around store calls.
+ *
+ * See also: fault-blocking.ts, room.ts (frames), sync-blocking.ts, view-fault.ts (which blocks too).
  */
+import { assert } from "../base/assert.js";
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
-import { readInSync } from "../io/transfer.js";
+import type { Scope } from "../frames/scopes.js";
+import { askStoreSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
-import { checkWrite, copyIn, releaseRun, tryRead } from "./copy.js";
+import { blockingOwner, wouldWait } from "./blockage.js";
+import { checkWrite, copyIn, copyResident, releaseRun } from "./copy.js";
 import type { Core } from "./core.js";
-import { checkOpen, dropEmpty, type LockedRun } from "./fault.js";
-import { tryTakeFrameThoroughly } from "./frame-supply.js";
-import { tryGrantRun } from "./grant.js";
-import { type PinRequest, checkPin } from "./pin.js";
-import { type PinRecord, describePins } from "./pin-registry.js";
-import { makeRoom } from "./room.js";
+import { type LockedRun, checkOpen, outOfRange } from "./fault.js";
+import { checkSyncCalls, grantRunBlocking, lockPageBlocking, lockRunBlocking } from "./fault-blocking.js";
+import { giveCredits } from "./frame-supply.js";
+import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, unlockPages } from "./pin.js";
+import type { NewPin, PinRecord } from "./pin-registry.js";
+import { makeRoom, takeCreditsBlocking } from "./room.js";
+import { writeThroughBlocking } from "./sync-blocking.js";
 import { mayWriteNow } from "./throttle.js";
 import { tryPinRange } from "./try-pin.js";
+import { closeViewsBlocking } from "./view-revoke.js";
 
 /**
- * Pins a range, reading what is missing with the store's sync calls.
+ * Pins a range, reading what is missing.
  * @throws PinfoldError as pinRange; EDEADLK instead of a wait for this thread's own event loop; ENOTSUP
  */
 export function pinRangeSync(core: Core, space: AddressSpace, request: PinRequest): PinRecord {
   const { first, pages } = checkPin(core, space, request);
   checkSyncCalls(space);
+  const now = tryPinRange(core, space, request);
+  if (now) return now;
   if (request.write && !mayWriteNow(core)) makeRoom(core);
-  // Pages that are loaded later may push out those that were loaded first, where there is no room for all: then once more.
-  for (let tries = 0; tries < 3; tries++) {
-    for (let index = first; index < first + pages; index++) load(core, space, index);
-    const pin = tryPinRange(core, space, request);
-    if (pin) return pin;
+  const credits = pages > 1 ? pages : 0;
+  if (credits > 0) takeCreditsBlocking(core, credits, () => wouldWait(core, space, first, first + pages - 1));
+  const pin = newPin(space, request, first, credits);
+  try {
+    lockPages(core, pin, pages);
+    makeReady(core, pin, request.longterm === true);
+  } catch (error) {
+    unlockPages(core, pin, false);
+    giveCredits(core, credits);
+    throw error;
   }
-  throw wouldWait(core, space, first, first + pages - 1);
+  return core.pins.add(pin);
+}
+
+function lockPages(core: Core, pin: NewPin, pages: number): void {
+  const mode = pin.write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
+  const last = pin.firstIndex + pages - 1;
+  while (pin.frames.length < pages) {
+    const index = pin.firstIndex + pin.frames.length;
+    if (pin.scope) {
+      pin.frames.push(lockScoped(core, pin.space, index, pin.write, pin.scope));
+      continue;
+    }
+    const request = { first: index, last, mode, needsBytes: () => true, pastEnd: false } as const;
+    pin.frames.push(...lockRunBlocking(core, pin.space, request).frames);
+  }
+}
+
+/** As pin.ts's lockScoped. Nothing else of the scope goes on meanwhile: it is this thread's. */
+function lockScoped(core: Core, space: AddressSpace, index: number, write: boolean, scope: Scope): number {
+  const found = core.table.find(space.id, index);
+  const held = found >= 0 ? scope.held.get(found) : undefined;
+  if (held) {
+    if (write && !held.exclusive) {
+      const owner = blockingOwner(core, space, index, index, scope);
+      core.locks.acquireBlocking(found, space.id, index, layout.MODE_UPGRADE, owner);
+      held.exclusive = true;
+    }
+    held.pins += 1;
+    return found;
+  }
+  const mode = write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
+  const frame = lockPageBlocking(core, space, index, mode, { load: true, scope });
+  assert(!scope.held.has(frame), "a page that the scope holds stays in its frame");
+  holdScoped(core, scope, frame, write);
+  return frame;
+}
+
+function makeReady(core: Core, pin: NewPin, longterm: boolean): void {
+  const end = pin.position + pin.length;
+  if (end > pin.space.size) throw outOfRange(pin.space, end);
+  const run = { first: pin.firstIndex, frames: pin.frames };
+  if (pin.write) grantRunBlocking(core, pin.space, run, { from: pin.position, to: end, extending: false });
+  if (longterm) makeCounted(core, pin);
+}
+
+function isOutOfRange(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === "ERR_PINFOLD_OUT_OF_RANGE";
 }
 
 /**
  * Reads into `target` up to the end of the file, as copy.ts's read. Bytes read.
- * @throws PinfoldError EBADF, EIO, EDEADLK, ENOTSUP
+ * @throws PinfoldError EBADF, EIO, EDEADLK, ERR_PINFOLD_NO_FRAMES, ENOTSUP
  */
 export function readBlocking(core: Core, space: AddressSpace, target: Uint8Array, position: number): number {
   checkOpen(space);
   checkSyncCalls(space);
-  const length = Math.max(0, Math.min(target.length, space.size - position));
-  for (let done = 0; done < length; ) {
-    const index = space.pageOf(position + done);
-    const end = Math.min(length, (index + 1) * space.pageSize - position);
-    const piece = target.subarray(done, end);
-    if (!tryRead(core, space, piece, position + done)) {
-      load(core, space, index);
-      if (!tryRead(core, space, piece, position + done)) throw wouldWait(core, space, index, index);
+  let done = 0;
+  while (done < target.length) {
+    const length = Math.min(target.length, space.size - position) - done;
+    if (length <= 0) break;
+    const copied = copyResident(core, space, target.subarray(done, done + length), position + done);
+    space.counters.hits += Math.ceil(copied / space.pageSize);
+    done += copied;
+    if (copied === length) continue;
+    try {
+      done += readRun(core, space, target.subarray(done, done + length - copied), position + done);
+    } catch (error) {
+      // The file was cut meanwhile: what there is has been read.
+      if (!isOutOfRange(error)) throw error;
     }
-    done = end;
   }
-  return length;
+  return Math.max(0, Math.min(done, space.size - position));
+}
+
+function readRun(core: Core, space: AddressSpace, target: Uint8Array, position: number): number {
+  const first = space.pageOf(position);
+  const last = space.pageOf(position + target.length - 1);
+  const request = { first, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
+  const run = lockRunBlocking(core, space, request);
+  let done = 0;
+  for (const [at, frame] of run.frames.entries()) {
+    const from = position + done - (first + at) * space.pageSize;
+    const bytes = Math.min(space.pageSize - from, target.length - done);
+    target.set(core.frames.bytes(frame).subarray(from, from + bytes), done);
+    done += bytes;
+    core.locks.unlockShared(frame);
+  }
+  return done;
 }
 
 /**
  * Writes `source`, extending the file where it reaches past the end, as copy.ts's write. Bytes written: fewer than asked for
  * where an error came after some were.
- * @throws PinfoldError EBADF, EROFS, EFBIG, ENOSPC, EIO, EDEADLK, ENOTSUP
+ * @throws PinfoldError EBADF, EROFS, EFBIG, ENOSPC, EIO, EDEADLK, ERR_PINFOLD_NO_FRAMES, ENOTSUP
  */
 export function writeBlocking(core: Core, space: AddressSpace, source: Uint8Array, position: number): number {
   checkWrite(space, source.length, position);
   checkSyncCalls(space);
   let done = 0;
-  try {
-    while (done < source.length) {
+  while (done < source.length) {
+    try {
       if (!mayWriteNow(core)) makeRoom(core);
       done += writeSome(core, space, source.subarray(done), position + done);
+    } catch (error) {
+      if (isOutOfRange(error)) continue;
+      if (done > 0 && error instanceof PinfoldError) break;
+      throw error;
     }
-  } catch (error) {
-    if (done === 0 || !(error instanceof PinfoldError)) throw error;
   }
-  if (done > 0 && core.options.writeThrough) makeRoom(core, space);
+  if (done > 0 && core.options.writeThrough) writeThroughBlocking(core, space, position, done);
   return done;
 }
 
+/** One run inside the file, or one that extends it. The file may be cut at any moment before its pages are locked. */
 function writeSome(core: Core, space: AddressSpace, source: Uint8Array, position: number): number {
-  const most = limits.copyPagesMax * space.pageSize - (position % space.pageSize);
-  const inside = Math.min(source.length, space.size - position, most);
+  checkOpen(space);
+  const inside = Math.min(source.length, space.size - position);
   if (inside > 0) return writeRun(core, space, source.subarray(0, inside), position, false);
-  const lock = space.resizeLock;
-  if (
-    space.pendingTruncate !== undefined ||
-    core.locks.tryExclusive(lock, space.id, layout.LOCK_RESIZE) !== layout.OK
-  ) {
-    throw wouldWait(core, space, space.pageOf(position), space.pageOf(position));
+  const index = space.pageOf(position);
+  if (space.isRemote) {
+    const bytes = source.slice(0, limits.runBytesMax);
+    core.calls.askBlocking(space, { op: "write", position, bytes }, blockingOwner(core, space, index, index));
+    return bytes.length;
   }
+  const lock = space.resizeLock;
+  // Rule 13: who holds pages of the file only tries the mutex. Which call holds them cannot be told here; but whoever has the
+  // mutex and waits for one of them would wait for ever.
+  const suspicious = core.pins.holders(space, 0, limits.filePagesMax - 1).length > 0;
+  const owner = { ...blockingOwner(core, space, index, index), suspicious };
+  core.locks.acquireBlocking(lock, space.id, layout.LOCK_RESIZE, layout.MODE_EXCLUSIVE, owner);
   try {
-    return extendAndWrite(core, space, source.subarray(0, most), position);
+    if (position < space.size) return 0;
+    // To finish a cut takes a store call that cannot block.
+    if (space.cutDue === layout.CUT_DUE) throw wouldWait(core, space, index, index);
+    zeroTail(core, space, space.size);
+    return writeRun(core, space, source, position, true);
   } finally {
     core.locks.unlockExclusive(lock);
   }
 }
 
-/** As extend.ts and copy.ts do it, without waiting. The caller holds the resize mutex. */
-function extendAndWrite(core: Core, space: AddressSpace, source: Uint8Array, position: number): number {
-  const old = space.size;
-  zeroTail(core, space, old);
-  const answer = space.store.setSize(position + source.length);
-  space.changes += 1;
-  try {
-    if (answer instanceof Promise) {
-      answer.catch(() => {});
-      throw new PinfoldError("ENOTSUP", `${space.store.name} cannot extend without a wait`);
-    }
-    return writeRun(core, space, source, position, true);
-  } catch (error) {
-    // The store is longer than the file: it gets its old size back before anything depends on it.
-    if (space.size === old) space.pendingTruncate = old;
-    throw error;
-  }
-}
-
-/** Guard of R10, as in extend.ts. */
+/** Guard of R10, as in extend.ts. The caller holds the resize mutex. */
 function zeroTail(core: Core, space: AddressSpace, end: number): void {
+  if (end % space.pageSize === 0) return;
   const index = space.pageOf(end);
-  const frame = end % space.pageSize === 0 ? -1 : core.table.find(space.id, index);
-  if (frame < 0) return;
-  if (core.locks.tryExclusive(frame, space.id, index) !== layout.OK) throw wouldWait(core, space, index, index);
-  core.frames.slice(frame, end - index * space.pageSize, space.pageSize).fill(0);
-  core.locks.unlockExclusive(frame);
+  const owner = { ...blockingOwner(core, space, index, index), ignoresLoadErrors: true };
+  for (let i = 0; i < limits.lookupRetriesMax; i++) {
+    const frame = core.table.find(space.id, index);
+    if (frame < 0) return;
+    if (core.locks.acquireBlocking(frame, space.id, index, layout.MODE_EXCLUSIVE, owner) !== layout.OK) continue;
+    try {
+      closeViewsBlocking(core, space, [{ frame, index }]);
+      core.frames.slice(frame, end - index * space.pageSize, space.pageSize).fill(0);
+    } finally {
+      core.locks.unlockExclusive(frame);
+    }
+    return;
+  }
 }
 
 function writeRun(core: Core, space: AddressSpace, source: Uint8Array, position: number, extending: boolean): number {
   const end = position + source.length;
-  const run: LockedRun = { first: space.pageOf(position), frames: [] };
+  const first = space.pageOf(position);
   const last = space.pageOf(end - 1);
+  const isWhole = (index: number) => index * space.pageSize >= position && (index + 1) * space.pageSize <= end;
+  const needsBytes = (index: number) => !isWhole(index);
+  const request = { first, last, mode: layout.MODE_EXCLUSIVE, needsBytes, pastEnd: extending } as const;
+  const run: LockedRun = lockRunBlocking(core, space, request);
+  const to = Math.min(end, (first + run.frames.length) * space.pageSize);
   let modified = false;
   try {
-    for (let index = run.first; index <= last; index++) {
-      const isWhole = index * space.pageSize >= position && (index + 1) * space.pageSize <= end;
-      run.frames.push(ownPage(core, space, index, !isWhole));
+    // The store's size first: a page past the store's end is never granted or written.
+    if (extending && to > space.size) extendStore(space, to);
+    grantRunBlocking(core, space, run, { from: position, to, extending });
+    if (extending) {
+      space.publishSize(Math.max(to, space.size));
+      space.cutDue = layout.CUT_DUE_NO;
     }
-    if (!tryGrantRun(core, space, run, { from: position, to: end, extending }))
-      throw wouldWait(core, space, run.first, last);
-    if (extending) space.publishSize(Math.max(end, space.size));
     modified = true;
-    copyIn(core, space, run, source, position);
+    copyIn(core, space, run, source.subarray(0, to - position), position);
+  } catch (error) {
+    // The store gets its old size back before anything depends on it: by the next call that does not block.
+    if (extending && space.cutDue !== layout.CUT_DUE_NO) space.cutDue = layout.CUT_DUE;
+    throw error;
   } finally {
     releaseRun(core, space, run, modified);
   }
-  return source.length;
+  return to - position;
 }
 
-function checkSyncCalls(space: AddressSpace): void {
-  if (!space.store.capabilities.syncCalls || !space.store.readPagesSync) {
-    throw new PinfoldError("ENOTSUP", `${space.store.name} has no sync calls`);
-  }
-}
-
-/** Makes a page resident. */
-function load(core: Core, space: AddressSpace, index: number): void {
-  if (core.table.find(space.id, index) >= 0) return;
-  const frame = insert(core, space, index);
-  if (frame >= 0) {
-    fill(core, space, index, frame);
-    core.locks.unlockExclusive(frame);
-  }
-}
-
-/** A page locked exclusively; one that was not there is loaded, or left empty where it will be overwritten whole. */
-function ownPage(core: Core, space: AddressSpace, index: number, needsBytes: boolean): number {
-  const found = core.table.find(space.id, index);
-  const frame = found >= 0 ? found : insert(core, space, index);
-  if (frame < 0 || (found >= 0 && core.locks.tryExclusive(found, space.id, index) !== layout.OK)) {
-    throw wouldWait(core, space, index, index);
-  }
-  if (found < 0 && needsBytes) fill(core, space, index, frame);
-  return frame;
-}
-
-/** Maps a frame to a page: exclusive, without bytes. -1: the page has come meanwhile. */
-function insert(core: Core, space: AddressSpace, index: number): number {
-  if (space.gate && index >= space.gate.first && index <= space.gate.last) throw wouldWait(core, space, index, index);
-  let frame = tryTakeFrameThoroughly(core);
-  if (frame < 0) {
-    makeRoom(core);
-    frame = tryTakeFrameThoroughly(core);
-  }
-  if (frame < 0) throw wouldWait(core, space, index, index);
-  if (core.table.insert(frame, space.id, index, 0)) return frame;
-  core.table.release(frame);
-  return -1;
-}
-
-/** Reads the bytes of a page that was just mapped; if that fails, it leaves again. */
-function fill(core: Core, space: AddressSpace, index: number, frame: number): void {
-  const lock = space.invalidateLock;
+/** As extend.ts's extendStore, for a store that can do it at once. */
+function extendStore(space: AddressSpace, size: number): void {
+  space.cutDue = layout.CUT_DUE_EXTENDING;
   try {
-    if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK)
-      throw wouldWait(core, space, index, index);
-    try {
-      readInSync(space.store, index * space.pageSize, [core.frames.bytes(frame)]);
-    } finally {
-      core.locks.unlockShared(lock);
-    }
-  } catch (error) {
-    dropEmpty(core, space, frame);
-    throw error;
+    askStoreSync(space.store, "extension", () => {
+      const answer = space.store.setSize(size);
+      if (!(answer instanceof Promise)) return;
+      answer.catch(() => {});
+      throw new PinfoldError("ENOTSUP", `${space.store.name} cannot extend without a wait`);
+    });
+  } finally {
+    space.noteChange();
   }
-  space.counters.misses += 1;
-  space.counters.reads += 1;
-  space.counters.readBytes += space.pageSize;
-  core.frames.words.setUptodate(frame);
-}
-
-function wouldWait(core: Core, space: AddressSpace, first: number, last: number): PinfoldError {
-  const own = core.pins.holders(space, first, last);
-  // Where nobody has the pages themselves, it is a frame that is missing, and any pin may have it.
-  const holders = describePins(own.length > 0 ? own : [...core.pins], core.clock.nowMs());
-  return new PinfoldError(
-    "EDEADLK",
-    `a blocking call on ${space.store.name} would wait for this thread's own event loop: ${holders}`,
-  );
 }

@@ -5,6 +5,7 @@
  * load and ask the store in runs of up to limits.copyPagesMax pages. Atomic a page, as the lock is; not across pages.
  */
 import { assert } from "../base/assert.js";
+import { limits } from "../base/limits.js";
 import { checkEnd } from "../base/ranges.js";
 import { PinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
@@ -13,19 +14,18 @@ import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { type LockedRun, checkOpen, dropEmpty, lockRun, pinResident } from "./fault.js";
 import { grantRun, tryGrantRun } from "./grant.js";
-import { askStore } from "../io/transfer.js";
-import { finishTruncate, prepareExtension } from "./extend.js";
+import { extendStore, finishTruncate, prepareExtension } from "./extend.js";
 import { noteRead } from "./readahead.js";
 import { withResizeLock } from "./resize-lock.js";
 import { mayWriteNow, throttle } from "./throttle.js";
 
 /** Copies out what is resident, from `position` on, until a page would have to be waited for. Bytes copied. */
-function copyResident(core: Core, space: AddressSpace, target: Uint8Array, position: number): number {
+export function copyResident(core: Core, space: AddressSpace, target: Uint8Array, position: number): number {
   const { pageSize } = core.frames;
   let done = 0;
   while (done < target.length) {
     const index = Math.floor((position + done) / pageSize);
-    const frame = pinResident(core, space.id, index);
+    const frame = pinResident(core, space, index);
     if (frame < 0) break;
     const from = position + done - index * pageSize;
     const bytes = Math.min(pageSize - from, target.length - done);
@@ -126,7 +126,7 @@ export function tryWrite(core: Core, space: AddressSpace, source: Uint8Array, po
   }
   let modified = false;
   try {
-    if (run.frames.length <= last - first) return false;
+    if (run.frames.length <= last - first || space.isStale) return false;
     modified = tryGrantRun(core, space, run, { from: position, to: position + source.length, extending: false });
     if (modified) copyIn(core, space, run, source, position);
   } finally {
@@ -173,6 +173,12 @@ async function writeSome(
   checkOpen(space);
   const inside = Math.min(source.length, space.size - position);
   if (inside > 0) return writeRun(core, space, source.subarray(0, inside), position, false, signal);
+  if (space.isRemote) {
+    // Past the end: the store's thread writes, from a copy.
+    const piece = source.slice(0, limits.runBytesMax);
+    await core.calls.ask(space, { op: "write", position, bytes: piece }, signal);
+    return piece.length;
+  }
   return withResizeLock(core, space, { signal }, async () => {
     if (position < space.size) return 0;
     await prepareExtension(core, space, { signal });
@@ -198,9 +204,13 @@ async function writeRun(
   const to = Math.min(end, (first + run.frames.length) * space.pageSize);
   let modified = false;
   try {
-    if (extending) await extendStore(space, to);
+    // The store's size first: a page past the store's end is never granted or written.
+    if (extending && to > space.size) await extendStore(space, to);
     await grantRun(core, space, run, { from: position, to, extending });
-    if (extending) space.publishSize(Math.max(to, space.size));
+    if (extending) {
+      space.publishSize(Math.max(to, space.size));
+      space.cutDue = layout.CUT_DUE_NO;
+    }
     modified = true;
     copyIn(core, space, run, source.subarray(0, to - position), position);
   } catch (error) {
@@ -212,16 +222,10 @@ async function writeRun(
   return to - position;
 }
 
-/** The store's size first: a page past the store's end is never granted or written. */
-async function extendStore(space: AddressSpace, to: number): Promise<void> {
-  if (to <= space.size) return;
-  await askStore(space.store, "extension", () => space.store.setSize(to));
-  space.changes += 1;
-}
-
 /** An extension that came to nothing: the store gets its old size back, now or before anything depends on it. */
 async function shrinkStore(core: Core, space: AddressSpace): Promise<void> {
-  space.pendingTruncate = space.size;
+  if (space.cutDue === layout.CUT_DUE_NO) return;
+  space.cutDue = layout.CUT_DUE;
   await finishTruncate(core, space).catch(() => {});
 }
 

@@ -8,6 +8,7 @@ import * as layout from "../sync/layout.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import type { Core } from "./core.js";
 import { withInvalidateLock } from "./resize-lock.js";
+import { closeViews } from "./view-revoke.js";
 
 /**
  * Extends to `size` bytes, if that is more than there are. The caller holds the resize mutex.
@@ -15,9 +16,25 @@ import { withInvalidateLock } from "./resize-lock.js";
  */
 export async function extendUnderLock(core: Core, space: AddressSpace, size: number, owner: WaitOwner): Promise<void> {
   await prepareExtension(core, space, owner);
-  await askStore(space.store, "extension", () => space.store.setSize(size));
-  space.changes += 1;
+  await extendStore(space, size);
   space.publishSize(size);
+  space.cutDue = layout.CUT_DUE_NO;
+}
+
+/**
+ * The store grows to `size` bytes. Until the caller has published that and cleared `cutDue`, the store is longer than the file:
+ * if he fails, or his thread dies, it is cut again before anything depends on it.
+ */
+export async function extendStore(space: AddressSpace, size: number): Promise<void> {
+  space.cutDue = layout.CUT_DUE_EXTENDING;
+  try {
+    await askStore(space.store, "extension", () => space.store.setSize(size));
+  } catch (error) {
+    space.cutDue = layout.CUT_DUE;
+    throw error;
+  } finally {
+    space.noteChange();
+  }
 }
 
 /** What comes before the store's size grows: a cut that is not finished, and the rest of the last page. */
@@ -35,6 +52,7 @@ async function zeroTail(core: Core, space: AddressSpace, end: number, { signal, 
     const frame = core.table.find(space.id, index);
     if (frame < 0) return;
     if ((await core.locks.acquire(frame, space.id, index, layout.MODE_EXCLUSIVE, owner)) !== layout.OK) continue;
+    await closeViews(core, [{ frame, index }]);
     core.frames.slice(frame, end - index * space.pageSize, space.pageSize).fill(0);
     core.locks.unlockExclusive(frame);
     return;
@@ -43,21 +61,20 @@ async function zeroTail(core: Core, space: AddressSpace, end: number, { signal, 
 
 /** A truncate whose last step, in the store, had failed: done before anything is built on its result. */
 export async function finishTruncate(core: Core, space: AddressSpace): Promise<void> {
-  if (space.pendingTruncate === undefined) return;
+  if (space.cutDue !== layout.CUT_DUE) return;
   await withInvalidateLock(core, space, {}, () => cutStore(space));
 }
 
 /**
- * The store's part of a cut to `pendingTruncate`. One call at a time, and only while it is still to be done: a second one
+ * The store's part of a cut: to the size of the file. One call at a time, and only while it is still to be done: a second one
  * that came late would cut what has grown again since. The caller holds the invalidate lock, which sees to that.
  */
 export async function cutStore(space: AddressSpace): Promise<void> {
-  const size = space.pendingTruncate;
-  if (size === undefined) return;
+  if (space.cutDue !== layout.CUT_DUE) return;
   try {
-    await askStore(space.store, "truncation", () => space.store.truncate(size));
-    space.pendingTruncate = undefined;
+    await askStore(space.store, "truncation", () => space.store.truncate(space.size));
+    space.cutDue = layout.CUT_DUE_NO;
   } finally {
-    space.changes += 1;
+    space.noteChange();
   }
 }

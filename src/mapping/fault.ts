@@ -5,6 +5,9 @@
  * reads, the page is uptodate. Whoever comes meanwhile finds the page and waits for its lock. Punch and truncate take the
  * invalidate lock exclusively, so a load never brings back what they remove (R9).
  *
+ * Another thread may close the file at any moment: whoever has put a page in looks again whether it is open, and whoever has
+ * locked one whether the slot is still the file's. The close, for its part, says that it closes before it looks for pages.
+ *
  * Order of waiting: only the first page of a run is waited for; those after it are tried. Pages are locked ascending.
  */
 import { assert } from "../base/assert.js";
@@ -39,7 +42,7 @@ export interface LockedRun {
   readonly frames: number[];
 }
 
-interface Loading {
+export interface Loading {
   readonly at: number;
   readonly frame: number;
 }
@@ -61,7 +64,7 @@ export async function lockRun(
   if (fresh) loading.push({ at: 0, frame });
   const most = Math.min(request.last - request.first + 1, limits.copyPagesMax);
   for (let at = 1; at < most; at++) {
-    const next = tryLockNext(core, space, request, request.first + at, owner);
+    const next = tryLockNext(core, space, request, request.first + at);
     if (!next) break;
     run.frames.push(next.frame);
     if (next.fresh) loading.push({ at, frame: next.frame });
@@ -85,17 +88,26 @@ async function lockFirst(
     const found = core.table.find(space.id, index);
     if (found >= 0) {
       const answer = await core.locks.acquire(found, space.id, index, request.mode, owner);
-      if (answer === layout.OK) return { frame: found, fresh: false };
+      if (answer !== layout.OK) continue;
+      if (!space.isStale) return { frame: found, fresh: false };
+      unlock(core, space, found, request.mode, false);
       continue;
     }
-    if (isGated(space, index)) {
-      if (space.gate) await unlessAborted(space.gate.opened, owner.signal);
+    const gateMs = gateLeftMs(core, space, index);
+    if (gateMs > 0) {
+      await unlessAborted(pause(core, Math.min(gateMs, limits.gateDelayMs)), owner.signal);
+      continue;
+    }
+    if (space.isRemote) {
+      const last = Math.min(request.last, index + limits.copyPagesMax - 1);
+      await core.calls.ask(space, { op: "load", first: index, last }, owner.signal);
       continue;
     }
     const frame = request.freeFramesOnly ? takeFree(core) : await takeFrame(core, owner.signal);
     // The file may have been closed while a frame was waited for, and its slot be another's by now.
-    if (!space.closing && !isGated(space, index) && core.table.insert(frame, space.id, index, owner.scope?.id ?? 0))
-      return { frame, fresh: true };
+    const isIn = gateLeftMs(core, space, index) === 0 && core.table.insert(frame, space.id, index);
+    if (isIn && !space.closing) return { frame, fresh: true };
+    if (isIn) core.table.remove(frame);
     core.table.release(frame);
   }
   throw new Error("a page kept coming and going");
@@ -108,16 +120,22 @@ function takeFree(core: Core): number {
 }
 
 /** Guard of R9's last resort: a punch that was overtaken too often keeps new pages of its range out. */
-function isGated(space: AddressSpace, index: number): boolean {
-  return space.gate !== undefined && index >= space.gate.first && index <= space.gate.last;
+export function gateLeftMs(core: Core, space: AddressSpace, index: number): number {
+  return space.gateLeftMs(index, () => core.clock.nowMs());
 }
 
-function tryLockNext(
+/** Resolves after `forMs`. Keeps the process alive meanwhile. */
+export function pause(core: Core, forMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    core.clock.after(forMs, resolve, true);
+  });
+}
+
+export function tryLockNext(
   core: Core,
   space: AddressSpace,
   request: RunRequest,
   index: number,
-  owner: WaitOwner,
 ): { frame: number; fresh: boolean } | undefined {
   if (!request.pastEnd && index * space.pageSize >= space.size) return undefined;
   const found = core.table.find(space.id, index);
@@ -125,12 +143,19 @@ function tryLockNext(
     const answer =
       request.mode === layout.MODE_SHARED
         ? core.locks.tryShared(found, space.id, index)
-        : core.locks.tryExclusive(found, space.id, index, owner.scope);
-    return answer === layout.OK ? { frame: found, fresh: false } : undefined;
+        : core.locks.tryExclusive(found, space.id, index);
+    if (answer !== layout.OK) return undefined;
+    if (!space.isStale) return { frame: found, fresh: false };
+    unlock(core, space, found, request.mode, false);
+    return undefined;
   }
-  const frame = isGated(space, index) ? -1 : request.freeFramesOnly ? core.table.reserve() : tryTakeFrame(core);
+  if (space.isRemote) return undefined;
+  const frame =
+    gateLeftMs(core, space, index) > 0 ? -1 : request.freeFramesOnly ? core.table.reserve() : tryTakeFrame(core);
   if (frame < 0) return undefined;
-  if (core.table.insert(frame, space.id, index, owner.scope?.id ?? 0)) return { frame, fresh: true };
+  const isIn = core.table.insert(frame, space.id, index);
+  if (isIn && !space.closing) return { frame, fresh: true };
+  if (isIn) core.table.remove(frame);
   core.table.release(frame);
   return undefined;
 }
@@ -148,6 +173,18 @@ async function load(
   space.counters.hits += run.frames.length - loading.length;
   const failed = new Map<number, PinfoldError>();
   if (toRead.length > 0) await readPages(core, space, run.first, toRead, failed);
+  endLoad(core, space, request, run, loading, failed);
+}
+
+/** What was read is uptodate; what was not, by its place in the run, leaves the cache. @throws PinfoldError of the run's first page */
+export function endLoad(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  run: LockedRun,
+  loading: readonly Loading[],
+  failed: ReadonlyMap<number, PinfoldError>,
+): void {
   const firstFailure = Math.min(...failed.keys());
   for (const { at, frame } of loading) {
     const error = failed.get(at);
@@ -172,7 +209,7 @@ async function load(
 }
 
 /** Lets one page go; one that was mapped to be overwritten and has no bytes leaves the cache. */
-function unlock(core: Core, space: AddressSpace, frame: number, mode: PageMode, empty: boolean): void {
+export function unlock(core: Core, space: AddressSpace, frame: number, mode: PageMode, empty: boolean): void {
   if (empty) dropEmpty(core, space, frame);
   else if (mode === layout.MODE_SHARED) core.locks.unlockShared(frame);
   else core.locks.unlockExclusive(frame);
@@ -195,15 +232,8 @@ async function readPages(
   pages: readonly Loading[],
   failed: Map<number, PinfoldError>,
 ): Promise<void> {
-  const groups: Loading[][] = [];
-  for (const page of pages) {
-    const group = groups.at(-1);
-    const last = group?.at(-1);
-    if (group && last && last.at + 1 === page.at) group.push(page);
-    else groups.push([page]);
-  }
   await Promise.all(
-    groups.map(async (group) => {
+    neighbours(pages).map(async (group) => {
       const error = await tryRead(core, space, first, group);
       if (!error) return;
       if (group.length === 1) {
@@ -218,6 +248,18 @@ async function readPages(
   );
 }
 
+/** Groups of consecutive pages. */
+export function neighbours(pages: readonly Loading[]): Loading[][] {
+  const groups: Loading[][] = [];
+  for (const page of pages) {
+    const group = groups.at(-1);
+    const last = group?.at(-1);
+    if (group && last && last.at + 1 === page.at) group.push(page);
+    else groups.push([page]);
+  }
+  return groups;
+}
+
 async function tryRead(
   core: Core,
   space: AddressSpace,
@@ -226,7 +268,7 @@ async function tryRead(
 ): Promise<PinfoldError | undefined> {
   const lock = space.invalidateLock;
   const position = (first + (group[0] as Loading).at) * space.pageSize;
-  core.storeCalls += 1;
+  core.noteStoreCall(1);
   try {
     const taken = await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
     assert(taken === layout.OK, "a file's lock record is always there");
@@ -245,7 +287,7 @@ async function tryRead(
   } catch (error) {
     return toPinfoldError(error, `read of ${space.store.name}`);
   } finally {
-    core.storeCalls -= 1;
+    core.noteStoreCall(-1);
   }
 }
 
@@ -257,7 +299,14 @@ export function outOfRange(space: AddressSpace, position: number): PinfoldError 
 }
 
 /** A resident page, locked shared, or -1: the words' short look-up, then the whole one. */
-export function pinResident(core: Core, mapping: number, index: number): number {
+export function pinResident(core: Core, space: AddressSpace, index: number): number {
+  const frame = lockResident(core, space.id, index);
+  if (frame < 0 || !space.isStale) return frame;
+  core.locks.unlockShared(frame);
+  return -1;
+}
+
+function lockResident(core: Core, mapping: number, index: number): number {
   const frame = core.locks.tryResident(mapping, index);
   if (frame >= 0) return frame;
   if (frame !== layout.GONE) return -1;
@@ -268,5 +317,8 @@ export function pinResident(core: Core, mapping: number, index: number): number 
 
 /** @throws PinfoldError EBADF */
 export function checkOpen(space: AddressSpace): void {
-  if (space.closing) throw new PinfoldError("EBADF", `${space.store.name} was closed`);
+  if (!space.closing) return;
+  if (space.state === layout.MAPPING_ORPHANED)
+    throw new PinfoldError("EIO", `${space.store.name}: the thread that had its store has ended`);
+  throw new PinfoldError("EBADF", `${space.store.name} was closed`);
 }

@@ -11,7 +11,7 @@ import { PinfoldError } from "../base/errors.js";
 import { isHeld, isMapped, stateOf } from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
-import { describePins } from "./pin-registry.js";
+import { describeHolders } from "./holders.js";
 
 const pollShare = 4;
 /** Scans in a row, and how long the event loop gets after them before the next ones. */
@@ -57,6 +57,7 @@ async function waitForFrame(core: Core, sinceMs: number, signal: AbortSignal | u
     if (pinsAlone(core)) core.pinsAloneSinceMs ??= nowMs;
     else core.pinsAloneSinceMs = undefined;
     if (core.flusher.heldPages > 0) void core.flusher.step(true);
+    core.calls.askForFrames();
     const aloneMs = nowMs - Math.max(sinceMs, core.pinsAloneSinceMs ?? nowMs);
     if (core.pinsAloneSinceMs !== undefined && aloneMs >= core.options.frameWaitMs) throw noFrames(core);
     await waitForPool(core, core.reclaimer.unfinished ? betweenScansMs : core.options.frameWaitMs / pollShare, signal);
@@ -83,8 +84,7 @@ const timeUp = new Error("time is up");
 
 /** Nothing is on its way and every mapped frame is held by somebody. */
 function pinsAlone(core: Core): boolean {
-  if (core.storeCalls > 0 || core.flusher.isRunning) return false;
-  for (const space of core.openSpaces()) if (space.inFlight.size > 0) return false;
+  if (core.storeCalls > 0 || core.frames.counter(layout.HEADER_WRITEBACK) > 0) return false;
   const { words, count } = core.frames;
   for (let frame = 0; frame < count; frame++) {
     if (isMapped(words, frame) ? !isHeld(words, frame) : stateOf(words, frame) === layout.STATE_FREE) return false;
@@ -92,12 +92,10 @@ function pinsAlone(core: Core): boolean {
   return true;
 }
 
-function noFrames(core: Core): PinfoldError {
-  const pins = [...core.pins];
-  const holders = describePins(pins, core.clock.nowMs());
+export function noFrames(core: Core): PinfoldError {
   return new PinfoldError(
     "ERR_PINFOLD_NO_FRAMES",
-    `pins hold what is missing of ${core.frames.count} frames: ${holders}`,
+    `pins hold what is missing of ${core.frames.count} frames: ${describeHolders(core)}`,
   );
 }
 
@@ -109,14 +107,23 @@ export async function takeCredits(core: Core, pages: number, signal: AbortSignal
   let pinnedSinceMs: number | undefined;
   while (!tryTakeCredits(core, pages)) {
     const nowMs = core.clock.nowMs();
-    let pinned = 0;
-    for (const pin of core.pins) pinned += pin.credits;
     // What pins that are still being taken hold comes back by itself, or becomes a pin.
-    if (pinned + pages > core.frames.count) pinnedSinceMs ??= nowMs;
+    if (pinnedCredits(core) + pages > core.frames.count) pinnedSinceMs ??= nowMs;
     else pinnedSinceMs = undefined;
     if (pinnedSinceMs !== undefined && nowMs - pinnedSinceMs >= core.options.frameWaitMs) throw noFrames(core);
     await waitForPool(core, core.options.frameWaitMs / pollShare, signal);
   }
+}
+
+/** Credits that belong to pins, of all threads and in transit. */
+export function pinnedCredits({ frames }: Core): number {
+  const { shared, threads, plan } = frames;
+  let credits = 0;
+  for (let slot = 0; slot < layout.THREADS_MAX; slot++)
+    credits += shared.load(threads.at(slot, layout.THREAD_PINNED_CREDITS));
+  for (let transfer = 0; transfer < layout.TRANSFERS_MAX; transfer++)
+    credits += shared.load(plan.transfers + transfer * layout.TRANSFER_BYTES + layout.TRANSFER_CREDITS);
+  return credits;
 }
 
 export function tryTakeCredits(core: Core, pages: number): boolean {

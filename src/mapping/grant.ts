@@ -51,13 +51,14 @@ interface GrantRequest extends MkwriteRequest {
 
 function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): GrantRequest | undefined {
   if (run.frames.every((frame, at) => isGranted(core, space, frame, run.first + at, range))) return undefined;
-  const blocks = Uint32Array.from(run.frames, (frame) => core.frames.words.blockWord(frame));
+  const blocks = new Uint32Array(run.frames.length);
+  for (let at = 0; at < blocks.length; at++) blocks[at] = core.frames.words.blockWord(run.frames[at] as number);
   return {
     position: range.from,
     length: range.to - range.from,
     pageSize: space.pageSize,
     blocks,
-    before: blocks.slice(),
+    before: new Uint32Array(blocks),
   };
 }
 
@@ -66,10 +67,25 @@ function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: Chan
  * @throws PinfoldError ENOSPC, EROFS, EFBIG, EIO; ERR_PINFOLD_OUT_OF_RANGE if the file was cut meanwhile. Nothing is dirty then.
  */
 export async function grantRun(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): Promise<void> {
+  const { thread } = core.frames;
+  if (!space.isRemote) return grantFor(core, space, run, range, thread);
+  const isDirty = run.frames.every((frame, at) => isGranted(core, space, frame, run.first + at, range));
+  if (isDirty) conclude(core, space, run, range, undefined, thread);
+  else await core.calls.ask(space, { op: "grant", first: run.first, frames: run.frames, range });
+}
+
+/** As grantRun, in the thread that has the store, for the thread that has the pages locked. */
+export async function grantFor(
+  core: Core,
+  space: AddressSpace,
+  run: LockedRun,
+  range: ChangeRange,
+  owner: number,
+): Promise<void> {
   const request = requestFor(core, space, run, range);
   if (request) {
     const lock = space.invalidateLock;
-    core.storeCalls += 1;
+    core.noteStoreCall(1);
     try {
       await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
       try {
@@ -78,10 +94,10 @@ export async function grantRun(core: Core, space: AddressSpace, run: LockedRun, 
         core.locks.unlockShared(lock);
       }
     } finally {
-      core.storeCalls -= 1;
+      core.noteStoreCall(-1);
     }
   }
-  conclude(core, space, run, range, request);
+  conclude(core, space, run, range, request, owner);
 }
 
 /** As grantRun, without waiting. False: it would have to wait. The store has sync calls, or the pages have their grants. */
@@ -89,7 +105,7 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
   const request = requestFor(core, space, run, range);
   if (request) {
     const lock = space.invalidateLock;
-    if (!space.store.pageMkwriteSync) return false;
+    if (space.isRemote || !space.store.pageMkwriteSync) return false;
     if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) return false;
     try {
       askMkwriteSync(space.store, request);
@@ -97,7 +113,7 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
       core.locks.unlockShared(lock);
     }
   }
-  conclude(core, space, run, range, request);
+  conclude(core, space, run, range, request, core.frames.thread);
   return true;
 }
 
@@ -108,6 +124,7 @@ function conclude(
   run: LockedRun,
   range: ChangeRange,
   request: GrantRequest | undefined,
+  owner: number,
 ): void {
   const { words } = core.frames;
   if (!range.extending && range.to > space.size) {
@@ -117,8 +134,13 @@ function conclude(
   const seconds = coarseSeconds(core.clock.nowMs());
   run.frames.forEach((frame, at) => {
     const blocks = request ? mergedBlocks(words.blockWord(frame), request, at) : words.blockWord(frame);
-    while (words.markDirty(frame, core.frames.thread, blocks, seconds) === layout.LOST);
-    space.store.setPageDirty((run.first + at) * space.pageSize, space.pageSize);
+    const isThere = words.mappingIdOf(frame) === space.id && words.indexOf(frame) >>> 0 === run.first + at;
+    let answer: number = layout.BUSY;
+    do answer = isThere ? words.markDirty(frame, owner, blocks, seconds) : layout.BUSY;
+    while (answer === layout.LOST);
+    // Whoever asked from another thread has died, and his lock was taken from him: nobody will write here.
+    if (answer === layout.BUSY) giveBack(space, run, request, at);
+    else space.store.setPageDirty((run.first + at) * space.pageSize, space.pageSize);
   });
 }
 
@@ -136,10 +158,12 @@ function addedBlocks(request: GrantRequest, at: number): number {
 }
 
 function cancelNew(space: AddressSpace, run: LockedRun, request: GrantRequest): void {
-  run.frames.forEach((_frame, at) => {
-    const fresh = addedBlocks(request, at);
-    if (fresh !== 0) space.store.cancelMkwrite((run.first + at) * space.pageSize, space.pageSize, fresh);
-  });
+  run.frames.forEach((_frame, at) => giveBack(space, run, request, at));
+}
+
+function giveBack(space: AddressSpace, run: LockedRun, request: GrantRequest | undefined, at: number): void {
+  const fresh = request ? addedBlocks(request, at) : 0;
+  if (fresh !== 0) space.store.cancelMkwrite((run.first + at) * space.pageSize, space.pageSize, fresh);
 }
 
 /**
@@ -148,12 +172,17 @@ function cancelNew(space: AddressSpace, run: LockedRun, request: GrantRequest): 
  */
 export function cleanIfUnmodified(core: Core, space: AddressSpace, frame: number, index: number): boolean {
   const { words, thread } = core.frames;
+  // Its grant could only be given back by a message, which might come after another page's grant of the same blocks.
+  if (space.isRemote) return false;
   const flags = flagsOf(words, frame);
   const wanted = wordBits.dirty | wordBits.fresh;
   if ((flags & (wanted | wordBits.modified | wordBits.writeback | layout.WRITES_MASK)) !== wanted) return false;
-  space.store.cancelMkwrite(index * space.pageSize, space.pageSize, words.blockWord(frame));
+  const blocks = words.blockWord(frame);
   let answer: number;
   do answer = words.cleanUnmodified(frame, thread);
   while (answer === layout.LOST);
-  return answer === layout.OK;
+  if (answer !== layout.OK) return false;
+  // After the page: a thread that dies in between leaves space reserved for nothing, and not a dirty page without its space.
+  space.store.cancelMkwrite(index * space.pageSize, space.pageSize, blocks);
+  return true;
 }

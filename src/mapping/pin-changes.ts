@@ -4,11 +4,14 @@
  * Invariant: whatever fails, the pin is afterwards what it was before.
  */
 import { PinfoldError } from "../base/errors.js";
+import type { AddressSpace } from "../cache/space.js";
 import * as layout from "../sync/layout.js";
+import type { DirtyPage } from "../writeback/dirty-set.js";
 import type { Core } from "./core.js";
 import { grantRun } from "./grant.js";
 import { checkWritePins } from "./pin.js";
 import type { PinRecord } from "./pin-registry.js";
+import { ownerOf } from "./recovery-pages.js";
 
 /**
  * A locked read pin becomes a write pin: it waits until it is the only holder of each page.
@@ -68,18 +71,37 @@ export function downgradePin(core: Core, pin: PinRecord): void {
 export async function flushPin(core: Core, pin: PinRecord, signal: AbortSignal | undefined): Promise<void> {
   if (!pin.write) throw new PinfoldError("EINVAL", "flush is for write pins");
   for (const [at, frame] of pin.frames.entries()) {
-    const page = { frame, index: pin.firstIndex + at };
-    for (;;) {
-      signal?.throwIfAborted();
-      const sent = core.writer.flushOwned(pin.space, page);
-      if (!sent) {
-        await core.locks.waitForPool(signal);
-        continue;
-      }
+    const index = pin.firstIndex + at;
+    if (pin.space.isRemote) await core.calls.ask(pin.space, { op: "flushPage", frame, index }, signal);
+    else await flushPage(core, pin.space, { frame, index }, signal, core.frames.thread);
+  }
+}
+
+/**
+ * Writes a page that `holder`, a thread, has under a write pin. Nothing where it has that no more.
+ * @throws PinfoldError what the store says; the signal's reason
+ */
+export async function flushPage(
+  core: Core,
+  space: AddressSpace,
+  page: DirtyPage,
+  signal: AbortSignal | undefined,
+  holder: number,
+): Promise<void> {
+  const { words } = core.frames;
+  const { frame, index } = page;
+  for (;;) {
+    signal?.throwIfAborted();
+    const isPage = words.mappingIdOf(frame) === space.id && words.indexOf(frame) >>> 0 === index;
+    const isPinned = ownerOf(core, frame) === holder || words.ledgerEntry(frame, holder) >>> 22 > 0;
+    if (!isPage || !isPinned) return;
+    const sent = core.writer.flushOwned(space, page);
+    if (sent) {
       const [failure] = await sent;
       if (failure) throw failure.error;
-      break;
+      return;
     }
+    await core.locks.waitForPool(signal);
   }
 }
 
@@ -90,12 +112,10 @@ export function leakPin(core: Core, pin: PinRecord): void {
       const held = pin.scope?.held.get(frame);
       if (held) held.pins -= 1;
       if (held && held.pins > 0) continue;
-      pin.scope?.held.delete(frame);
+      pin.scope?.drop(frame);
       if (held?.exclusive ?? pin.write) core.locks.exclusiveToCounted(frame);
       else core.locks.sharedToCounted(frame);
     }
-    pin.counted = true;
   }
-  pin.leaked = true;
-  core.pins.leakedPages += pin.frames.length;
+  core.pins.noteLeaked(pin);
 }

@@ -19,7 +19,8 @@ import type { Core } from "./core.js";
 import { checkOpen, lockRun, outOfRange } from "./fault.js";
 import { giveCredits, takeCredits } from "./frame-supply.js";
 import { grantRun } from "./grant.js";
-import { type NewPin, PinRecord, describePins } from "./pin-registry.js";
+import { describeHolds, foreignHolds } from "./holders.js";
+import { type NewPin, PinRecord } from "./pin-registry.js";
 import type { HeldPage, PutHow } from "./protocols.js";
 import { throttle } from "./throttle.js";
 import { unlessAborted } from "./abort.js";
@@ -60,9 +61,11 @@ export function checkWritePins(core: Core, countedPages: number): void {
   const pinned = core.frames.counter(layout.HEADER_WRITE_PINNED);
   const most = Math.floor(core.options.pinnedBytesMax / core.frames.pageSize);
   if (countedPages > 0 && pinned + countedPages > most) {
-    const holders = describePins(
-      [...core.pins].filter((pin) => pin.counted && pin.write),
-      core.clock.nowMs(),
+    const isCountedWrite = (pin: { counted: boolean; write: boolean }) => pin.counted && pin.write;
+    const holders = describeHolds(
+      core,
+      [...core.pins].filter(isCountedWrite),
+      foreignHolds(core).filter(isCountedWrite),
     );
     throw new PinfoldError(
       "ERR_PINFOLD_PIN_LIMIT",
@@ -194,8 +197,19 @@ export async function lockScoped(
     other.pins += 1;
     return frame;
   }
-  scope.held.set(frame, { pins: 1, exclusive: write, modified: false });
+  holdScoped(core, scope, frame, write);
   return frame;
+}
+
+/** The scope has got a page lock. @throws PinfoldError ERR_PINFOLD_TOO_MANY; the lock is given back then */
+export function holdScoped(core: Core, scope: Scope, frame: number, write: boolean): void {
+  try {
+    scope.hold(frame, write);
+  } catch (error) {
+    if (write) core.locks.unlockExclusive(frame);
+    else core.locks.unlockShared(frame);
+    throw error;
+  }
 }
 
 /** Size again, grants and dirt for a write pin, counts for a long-term one. The pages are locked. */
@@ -254,7 +268,7 @@ function putScoped(core: Core, page: HeldPage, scope: Scope, how: PutHow): void 
     if (how.write && how.modified) core.frames.words.markModified(page.frame);
     return;
   }
-  scope.held.delete(page.frame);
+  scope.drop(page.frame);
   core.protocols.locked.put(core, page, { write: held.exclusive, modified: held.modified, mayClean: how.mayClean });
 }
 
@@ -265,10 +279,12 @@ export function putPin(core: Core, pin: PinRecord, modified: boolean): void {
   for (let at = pin.frames.length - 1; at >= 0; at--)
     putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
   giveCredits(core, pin.credits);
-  if (pin.write && modified && core.options.writeThrough) {
+  if (!pin.write || !modified || !core.options.writeThrough) return;
+  const { space, position, length } = pin;
+  if (space.isRemote) core.calls.tell(space, { op: "writeThrough", position, length });
+  else
     void core.writer.writeNow(
-      pin.space,
+      space,
       pin.frames.map((frame, at) => ({ frame, index: pin.firstIndex + at })),
     );
-  }
 }

@@ -15,16 +15,22 @@ import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { finishTruncate } from "./extend.js";
-import { describePins } from "./pin-registry.js";
+import { checkOpen } from "./fault.js";
+import { describeHolds, foreignHolds } from "./holders.js";
 import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
 import { clearWithin, own, removeOwned } from "./truncate.js";
+import { closeViews } from "./view-revoke.js";
 
 /** Bytes [from, to) of a file, and the pages that they touch. */
-interface Hole {
+export interface Hole {
   readonly from: number;
   readonly to: number;
   readonly first: number;
   readonly last: number;
+}
+
+export function holeOf(space: AddressSpace, { from, to }: { readonly from: number; readonly to: number }): Hole {
+  return { from, to, first: space.pageOf(from), last: space.pageOf(to - 1) };
 }
 
 /**
@@ -39,41 +45,38 @@ export async function punchHole(
   owner: WaitOwner,
 ): Promise<void> {
   refuseOwnPins(core, space, position, position + length, owner);
+  if (space.isRemote) {
+    await core.calls.ask(space, { op: "punch", position, length }, owner.signal);
+    return;
+  }
   await withResizeLock(core, space, owner, async () => {
     await finishTruncate(core, space);
     const to = Math.min(position + length, space.size);
     if (to <= position) return;
-    const hole = { from: position, to, first: space.pageOf(position), last: space.pageOf(to - 1) };
-    refuseCounted(core, space, hole);
-    for (let tries = 1; tries <= limits.lookupRetriesMax; tries++) {
-      const gate = tries > limits.punchRetriesMax ? closeGate(core, space, hole) : undefined;
-      try {
-        if (await tryPunch(core, space, hole, owner)) return;
-      } finally {
-        gate?.open();
-      }
-    }
+    await punchUnderLock(core, space, position, to, owner);
   });
 }
 
-/**
- * Keeps new pages of the hole out, for limits.gateClosedMs at most: whoever waits at the gate may hold pages that the punch
- * waits for.
- */
-function closeGate(core: Core, space: AddressSpace, hole: Hole): { open(): void } {
-  let resolve = () => {};
-  const opened = new Promise<void>((done) => {
-    resolve = done;
-  });
-  const gate = { first: hole.first, last: hole.last, opened };
-  space.gate = gate;
-  const open = () => {
-    timer.cancel();
-    if (space.gate === gate) space.gate = undefined;
-    resolve();
-  };
-  const timer = core.clock.after(limits.gateClosedMs, open, true);
-  return { open };
+/** Punches [from, to), within the file. The caller holds the resize mutex. */
+export async function punchUnderLock(
+  core: Core,
+  space: AddressSpace,
+  from: number,
+  to: number,
+  owner: WaitOwner,
+): Promise<void> {
+  const hole = holeOf(space, { from, to });
+  refuseCounted(core, space, hole);
+  try {
+    for (let tries = 1; tries <= limits.lookupRetriesMax; tries++) {
+      // Whoever waits at the gate may hold pages that the punch waits for: it opens by itself.
+      if (tries > limits.punchRetriesMax)
+        space.closeGate(hole.first, hole.last, core.clock.nowMs() + limits.gateClosedMs);
+      if (await tryPunch(core, space, hole, owner)) return;
+    }
+  } finally {
+    space.openGate();
+  }
 }
 
 function refuseOwnPins(core: Core, space: AddressSpace, from: number, to: number, { scope }: WaitOwner): void {
@@ -91,9 +94,10 @@ function refuseCounted(core: Core, space: AddressSpace, hole: Hole): void {
   const isCounted = ({ frame }: Resident) => countedWrites(words, frame) + countedReads(words, frame) > 0;
   if (!core.table.residents(space, hole.first, hole.last).some(isCounted)) return;
   const pins = core.pins.holders(space, hole.first, hole.last).filter((pin) => pin.counted);
+  const foreign = foreignHolds(core, space, hole.first, hole.last).filter((hold) => hold.counted);
   throw new PinfoldError(
     "EBUSY",
-    `pages of ${space.store.name} in the range are pinned: ${describePins(pins, core.clock.nowMs())}`,
+    `pages of ${space.store.name} in the range are pinned: ${describeHolds(core, pins, foreign)}`,
   );
 }
 
@@ -103,21 +107,36 @@ async function tryPunch(core: Core, space: AddressSpace, hole: Hole, owner: Wait
     for (const page of core.table.residents(space, hole.first, hole.last)) {
       if (await own(core, space, page, owner)) owned.push(page);
     }
+    await closeViews(core, owned);
     return await withInvalidateLock(core, space, { signal: owner.signal }, async () => {
       const mine = new Set(owned.map(({ frame }) => frame));
       if (core.table.residents(space, hole.first, hole.last).some(({ frame }) => !mine.has(frame))) return false;
       refuseCounted(core, space, hole);
-      try {
-        await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
-      } finally {
-        // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.
-        space.changes += 1;
-      }
-      empty(core, space, hole, owned);
+      await punchOwned(core, space, hole, owned);
       return true;
     });
   } finally {
     for (const { frame } of owned.reverse()) core.locks.unlockExclusive(frame, true);
+  }
+}
+
+/**
+ * The punch itself. The caller has the resize mutex, the invalidate lock exclusively, and owns all resident pages of the hole, those of
+ * `owned`, where only those stay that stay in the cache. The phase in shared memory says so from the first change to the last:
+ * whoever finds the thread dead takes these locks over and does it again.
+ */
+export async function punchOwned(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): Promise<void> {
+  space.beginPunch(hole.from, hole.to);
+  try {
+    try {
+      await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
+    } finally {
+      // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.
+      space.noteChange();
+    }
+    empty(core, space, hole, owned);
+  } finally {
+    space.setCutPhase(layout.CUT_NONE);
   }
 }
 
@@ -145,12 +164,17 @@ function empty(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): 
  * @throws PinfoldError EROFS, ENOSPC, ENOTSUP, EIO
  */
 export async function allocate(core: Core, space: AddressSpace, position: number, length: number): Promise<void> {
+  if (space.isRemote) {
+    await core.calls.ask(space, { op: "allocate", position, length });
+    return;
+  }
   const lock = space.invalidateLock;
   await keepReservations(core, space, space.pageOf(position), space.pageOf(position + length - 1));
   await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
   try {
+    checkOpen(space);
     await askStore(space.store, "allocation", () => space.store.allocate(position, length));
-    space.changes += 1;
+    space.noteChange();
   } finally {
     core.locks.unlockShared(lock);
   }

@@ -8,10 +8,11 @@ import type { AddressSpace } from "../cache/space.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
+import { checkOpen } from "./fault.js";
 
 /**
  * Runs `work` under the resize mutex.
- * @throws PinfoldError EDEADLK where the scope holds pages of the file and the mutex is taken; the signal's reason
+ * @throws PinfoldError EBADF; EDEADLK where the scope holds pages of the file and the mutex is taken; the signal's reason
  */
 export async function withResizeLock<T>(
   core: Core,
@@ -21,13 +22,15 @@ export async function withResizeLock<T>(
 ): Promise<T> {
   const lock = space.resizeLock;
   if (owner.scope && holdsPagesOf(core, space, owner.scope.held.keys())) {
-    if (core.locks.tryExclusive(lock, space.id, layout.LOCK_RESIZE, owner.scope) !== layout.OK) {
+    if (core.locks.tryExclusive(lock, space.id, layout.LOCK_RESIZE) !== layout.OK) {
       throw new PinfoldError("EDEADLK", `${space.store.name} is being resized, and the caller holds pages of it`);
     }
   } else {
     await core.locks.acquire(lock, space.id, layout.LOCK_RESIZE, layout.MODE_EXCLUSIVE, owner);
   }
   try {
+    // Another thread may have closed the file while the mutex was waited for.
+    checkOpen(space);
     return await work();
   } finally {
     core.locks.unlockExclusive(lock);

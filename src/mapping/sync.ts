@@ -10,12 +10,12 @@ import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Scope } from "../frames/scopes.js";
 import type { DirtyPage, IndexRange } from "../writeback/dirty-set.js";
-import { tagForSync } from "../writeback/dirty-set.js";
+import { collectDeparted, tagForSync, walking } from "../writeback/dirty-set.js";
 import type { WriteFailure } from "../writeback/writer.js";
 import { unlessAborted } from "./abort.js";
 import type { Core } from "./core.js";
 import { finishTruncate } from "./extend.js";
-import { describePins } from "./pin-registry.js";
+import { describeHolds, lastingLocks } from "./holders.js";
 
 export interface SyncOptions {
   readonly position?: number | undefined;
@@ -32,14 +32,20 @@ export interface SyncOptions {
  * the store says; ERR_PINFOLD_DATA_LOST; the signal's reason
  */
 export async function sync(core: Core, space: AddressSpace, options: SyncOptions): Promise<void> {
+  if (space.isRemote) {
+    refuseOwnPins(core, space, rangeOf(space, options), options.scope);
+    const { position, length, pinned, data, signal } = options;
+    await core.calls.ask(space, { op: "sync", position, length, pinned, data }, signal);
+    return;
+  }
   for (let tries = 1; ; tries++) {
-    const failedBefore = space.counters.syncErrors;
+    const failedBefore = space.syncErrors;
     const failures = await writeBack(core, space, options);
     const storeError = await storeSync(core, space, options);
     if (failures.length > 0) throw notDurable(space, failures, storeError);
     if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
     // Guard of F14: a store sync of somebody else that failed meanwhile has made dirty again what this one covers.
-    if (space.counters.syncErrors === failedBefore) {
+    if (space.syncErrors === failedBefore) {
       // The storage works again: background write-back has nothing to wait for.
       space.retryAtMs = 0;
       space.retryDelayMs = 0;
@@ -55,6 +61,7 @@ export async function sync(core: Core, space: AddressSpace, options: SyncOptions
  * @throws PinfoldError as sync
  */
 export async function writeThrough(core: Core, space: AddressSpace, position: number, length: number): Promise<void> {
+  if (space.isRemote) return core.calls.ask(space, { op: "writeThrough", position, length });
   const failures = await writeBack(core, space, { position, length });
   if (failures.length > 0) throw notDurable(space, failures, undefined);
 }
@@ -65,28 +72,38 @@ async function writeBack(core: Core, space: AddressSpace, options: SyncOptions):
   refuseOwnPins(core, space, range, options.scope);
   options.signal?.throwIfAborted();
   // At this moment all that the sync covers is dirty, on its way to the store (and dirty again if that fails), or unstable.
-  const pages = union(tagForSync(core.frames, space, range), onTheirWay(space, range));
+  const pages = await coveredPages(core, space, range);
   const { failures, blocked } = await unlessAborted(core.writer.writeNow(space, pages), options.signal);
-  if (blocked.length > 0 && options.pinned === "fail") refusePinned(core, space, blocked);
+  if (blocked.length > 0 && options.pinned === "fail") await refusePinned(core, space, blocked, options.signal);
   for (const page of blocked) {
     failures.push(...(await core.writer.writeWaiting(space, page, { signal: options.signal, scope: options.scope })));
   }
   return failures;
 }
 
-function onTheirWay(space: AddressSpace, { first, last }: IndexRange): DirtyPage[] {
-  return [...space.departed].filter(({ index }) => index >= first && index <= last);
+/**
+ * Dirty pages first, then those on their way: a page goes from one list to the other, and back only where its write failed, in
+ * which case they are gone through again.
+ */
+async function coveredPages(core: Core, space: AddressSpace, range: IndexRange): Promise<readonly DirtyPage[]> {
+  for (let tries = 1; ; tries++) {
+    const failedBefore = space.writeErrors;
+    const dirty = await walking(core.locks, space, () => tagForSync(core.frames, space, range));
+    const departed = await walking(core.locks, space, () => collectDeparted(core.frames, space, range));
+    const pages = union(dirty, departed);
+    if (space.writeErrors === failedBefore || tries >= limits.transientRetriesMax) return pages;
+  }
 }
 
 /** Pages of both lists, once each, ascending. */
-function union(first: readonly DirtyPage[], second: readonly DirtyPage[]): readonly DirtyPage[] {
+export function union(first: readonly DirtyPage[], second: readonly DirtyPage[]): readonly DirtyPage[] {
   if (second.length === 0) return first;
   const indexOf = new Map(first.map(({ frame, index }) => [frame, index]));
   const more = second.filter(({ frame, index }) => indexOf.get(frame) !== index);
   return [...first, ...more].sort((a, b) => a.index - b.index);
 }
 
-function rangeOf(space: AddressSpace, { position = 0, length }: SyncOptions): IndexRange {
+export function rangeOf(space: AddressSpace, { position = 0, length }: SyncOptions): IndexRange {
   if (length === 0) return { first: 1, last: 0 };
   return {
     first: space.pageOf(position),
@@ -112,12 +129,25 @@ function refuseOwnPins(core: Core, space: AddressSpace, range: IndexRange, scope
 }
 
 /** Names the pins that keep blocked pages from being written; pages that an operation in progress holds are waited for. */
-function refusePinned(core: Core, space: AddressSpace, blocked: readonly DirtyPage[]): void {
-  const pins = blocked
-    .flatMap(({ index }) => core.pins.holders(space, index, index))
+async function refusePinned(
+  core: Core,
+  space: AddressSpace,
+  blocked: readonly DirtyPage[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const indexes = blocked.map(({ index }) => index);
+  const pins = indexes
+    .flatMap((index) => core.pins.holders(space, index, index))
     .filter((pin) => pin.write && !pin.counted);
-  if (pins.length === 0) return;
-  const holders = describePins([...new Set(pins)], core.clock.nowMs());
+  const first = indexes.reduce((least, index) => Math.min(least, index), limits.filePagesMax);
+  const last = indexes.reduce((most, index) => Math.max(most, index), 0);
+  const locks = pins.length > 0 ? [] : await lastingLocks(core, space, { first, last }, signal);
+  const foreign = locks.filter(
+    ({ write, firstIndex, pages }) =>
+      write && indexes.some((index) => index >= firstIndex && index < firstIndex + pages),
+  );
+  if (pins.length + foreign.length === 0) return;
+  const holders = describeHolds(core, [...new Set(pins)], foreign);
   throw new PinfoldError("ERR_PINFOLD_PINNED", `${space.store.name} has dirty pages under write pins: ${holders}`);
 }
 
@@ -133,7 +163,7 @@ async function storeSync(core: Core, space: AddressSpace, options: SyncOptions):
 }
 
 /** One error for all that failed: the code of the first, ranges of all (the first limits.errorRangesMax). */
-function notDurable(space: AddressSpace, failures: readonly WriteFailure[], storeError: unknown): PinfoldError {
+export function notDurable(space: AddressSpace, failures: readonly WriteFailure[], storeError: unknown): PinfoldError {
   const sorted = [...failures].sort((a, b) => a.index - b.index);
   const ranges: { from: number; to: number }[] = [];
   for (const { index } of sorted) {

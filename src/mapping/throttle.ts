@@ -3,13 +3,23 @@
  * never an error. Pages that write pins hold do not count: nobody could write them out.
  */
 import { limits } from "../base/limits.js";
+import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { waitForPool } from "./frame-supply.js";
 
 /** Above the limit: how many dirty, in-flight and unstable pages there may be. */
 function isOverLimit(core: Core): boolean {
   const most = core.options.dirtyBytesMax / core.frames.pageSize;
-  return core.flusher.heldPages - core.pins.writePages > most;
+  const pages = core.flusher.heldPages;
+  return pages > most && pages - writePinnedPages(core) > most;
+}
+
+/** Pages that stay dirty whatever is written: under counted write pins, in transit too, or locked ones, of all threads. */
+function writePinnedPages({ frames }: Core): number {
+  let pages = frames.counter(layout.HEADER_WRITE_PINNED);
+  for (let slot = 0; slot < layout.THREADS_MAX; slot++)
+    pages += frames.shared.load(frames.threads.at(slot, layout.THREAD_WRITE_PAGES));
+  return pages;
 }
 
 /** True where a writer may go on at once. */

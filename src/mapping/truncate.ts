@@ -10,7 +10,7 @@
  * 4. Tail zeroed, grants dropped, pages removed, the store told. If the store fails now, the cut stays in effect in the cache
  *    and is finished before anything depends on it (extend.ts).
  *
- * The phase stands in shared memory: 1 while it can be undone, 2 once it has to be finished.
+ * The phase stands in shared memory (layout's CUT_ numbers), so that a cut whose thread dies is undone or finished by another.
  */
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -23,8 +23,9 @@ import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { cutStore, extendUnderLock, finishTruncate } from "./extend.js";
 import { grantedMask } from "./grant.js";
-import { describePins } from "./pin-registry.js";
+import { describeHolds, foreignHolds, lastingLocks } from "./holders.js";
 import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
+import { ageViews, tryCloseViews } from "./view-revoke.js";
 
 export interface TruncateOptions {
   /** What to do about locked pins of the range: wait for them (default), or fail and name them. */
@@ -46,6 +47,10 @@ export async function truncate(
 ): Promise<void> {
   const { signal, scope } = options;
   refuseOwnPins(core, space, length, scope);
+  if (space.isRemote) {
+    await core.calls.ask(space, { op: "truncate", length, pinned: options.pinned }, signal);
+    return;
+  }
   await withResizeLock(core, space, { signal, scope }, async () => {
     await finishTruncate(core, space);
     if (length > space.size) await extendUnderLock(core, space, length, { signal, scope });
@@ -67,26 +72,32 @@ async function cut(core: Core, space: AddressSpace, length: number, options: Tru
   const first = space.pageOf(length);
   const last = space.pageOf(old - 1);
   refuseCounted(core, space, first, last, length);
-  if (options.pinned === "fail") refuseLocked(core, space, length, last);
+  if (options.pinned === "fail") await refuseLocked(core, space, length, last, options.signal);
   space.beginCut();
   space.publishSize(length);
   try {
-    for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
-      if (await tryCut(core, space, { length, first, last }, options)) return;
-    }
+    await cutPages(core, space, { length, first, last }, options);
   } catch (error) {
-    if (space.cutPhase === 1) space.publishSize(old);
+    if (space.cutPhase === layout.CUT_UNDOABLE) space.publishSize(old);
     throw error;
   } finally {
-    space.setCutPhase(0);
+    space.setCutPhase(layout.CUT_NONE);
   }
 }
 
 /** Where a file is cut, and the pages from there to its old end. */
-interface Cut {
+export interface Cut {
   readonly length: number;
   readonly first: number;
   readonly last: number;
+}
+
+/** Steps 2 to 4, also for a cut whose thread died after its phase was final. The caller holds the resize mutex. */
+export async function cutPages(core: Core, space: AddressSpace, at: Cut, options: TruncateOptions): Promise<void> {
+  for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
+    if (await tryCut(core, space, at, options)) return;
+  }
+  throw new Error("pages kept coming into a file that is being cut");
 }
 
 async function tryCut(core: Core, space: AddressSpace, at: Cut, options: TruncateOptions): Promise<boolean> {
@@ -111,21 +122,32 @@ function refuseCounted(core: Core, space: AddressSpace, first: number, last: num
     .residents(space, first, last)
     .filter(({ frame }) => countedWrites(words, frame) + countedReads(words, frame) > 0);
   if (counted.length === 0) return;
-  const pins = [...core.pins].filter((pin) => pin.space === space && pin.counted && pin.position + pin.length > from);
+  const pins = core.pins.holders(space, first, last).filter((pin) => pin.counted && pin.position + pin.length > from);
+  // Where in its pages a pin of another thread ends is not known.
+  const foreign = foreignHolds(core, space, first, last).filter((hold) => hold.counted);
   // A pin that ends before the cut, in the page that is cut, is not in the way.
-  if (pins.length === 0 && counted.every(({ index }) => index * space.pageSize < from)) return;
+  const isKnown = counted.every(({ index }) => index * space.pageSize < from);
+  if (pins.length === 0 && foreign.length === 0 && isKnown) return;
   throw new PinfoldError(
     "EBUSY",
-    `pages of ${space.store.name} past ${from} are pinned: ${describePins(pins, core.clock.nowMs())}`,
+    `pages of ${space.store.name} past ${from} are pinned: ${describeHolds(core, pins, foreign)}`,
   );
 }
 
-function refuseLocked(core: Core, space: AddressSpace, from: number, last: number): void {
-  const pins = core.pins.holders(space, space.pageOf(from), last).filter((pin) => pin.position + pin.length > from);
-  if (pins.length === 0) return;
+async function refuseLocked(
+  core: Core,
+  space: AddressSpace,
+  from: number,
+  last: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const range = { first: space.pageOf(from), last };
+  const pins = core.pins.holders(space, range.first, last).filter((pin) => pin.position + pin.length > from);
+  const foreign = pins.length > 0 ? [] : await lastingLocks(core, space, range, signal);
+  if (pins.length + foreign.length === 0) return;
   throw new PinfoldError(
     "ERR_PINFOLD_PINNED",
-    `pages of ${space.store.name} are pinned: ${describePins(pins, core.clock.nowMs())}`,
+    `pages of ${space.store.name} are pinned: ${describeHolds(core, pins, foreign)}`,
   );
 }
 
@@ -187,15 +209,20 @@ async function remove(
     if (!tryOwn(core, space, page)) return false;
     owned.push(page);
   }
-  // A pin that was locked when the cut began may have become a counted one since.
-  refuseCounted(core, space, first, last, length);
-  space.setCutPhase(2);
+  // A pin that was locked when the cut began may have become a counted one since. Not where the cut of a dead thread is finished:
+  // what is pinned by now, in the page that the cut goes through, ends before it.
+  if (space.cutPhase !== layout.CUT_FINAL) refuseCounted(core, space, first, last, length);
+  if (!tryCloseViews(core, owned)) {
+    await core.views.pause();
+    return false;
+  }
+  space.cutDue = layout.CUT_DUE;
+  space.setCutPhase(layout.CUT_FINAL);
   for (const page of owned.splice(0)) {
     if (page.index * space.pageSize < length) keepHead(core, space, page, length - page.index * space.pageSize);
     else removeOwned(core, page);
   }
   space.store.invalidatePages(length, Number.POSITIVE_INFINITY);
-  space.pendingTruncate = length;
   await cutStore(space);
   return true;
 }
@@ -209,6 +236,7 @@ export function removeOwned(core: Core, page: Resident): void {
 /** The page that the cut goes through: zeros from there on, and no grant for blocks that lie wholly beyond. */
 function keepHead(core: Core, space: AddressSpace, page: Resident, keep: number): void {
   clearWithin(core, page, keep, space.pageSize);
+  ageViews(core, [page]);
   core.locks.unlockExclusive(page.frame, true);
 }
 

@@ -9,7 +9,7 @@ import type { Core } from "./core.js";
 import { lockRun, outOfRange, pinResident } from "./fault.js";
 import { giveCredits, tryTakeCredits } from "./frame-supply.js";
 import { tryGrantRun } from "./grant.js";
-import { type PinRequest, checkPin, makeCounted, newPin, unlockPages } from "./pin.js";
+import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, unlockPages } from "./pin.js";
 import { type NewPin, PinRecord } from "./pin-registry.js";
 import { mayWriteNow } from "./throttle.js";
 
@@ -47,7 +47,7 @@ function tryPinPage(
   { position, length }: PinRequest,
   index: number,
 ): PinRecord | undefined {
-  const frame = pinResident(core, space.id, index);
+  const frame = pinResident(core, space, index);
   if (frame < 0) return undefined;
   if (position + length > space.size) {
     core.locks.unlockShared(frame);
@@ -62,7 +62,7 @@ function tryLockPages(core: Core, pin: NewPin, pages: number): boolean {
   for (let at = 0; at < pages; at++) {
     const index = pin.firstIndex + at;
     if (!scope && !pin.write) {
-      const frame = pinResident(core, space.id, index);
+      const frame = pinResident(core, space, index);
       if (frame < 0) return false;
       pin.frames.push(frame);
       continue;
@@ -71,15 +71,20 @@ function tryLockPages(core: Core, pin: NewPin, pages: number): boolean {
     if (frame < 0) return false;
     const held = scope?.held.get(frame);
     if (held) {
-      if (pin.write && !held.exclusive && core.locks.tryUpgrade(frame, scope) !== layout.OK) return false;
+      if (pin.write && !held.exclusive && core.locks.tryUpgrade(frame) !== layout.OK) return false;
       held.exclusive ||= pin.write;
       held.pins += 1;
     } else {
       const answer = pin.write
-        ? core.locks.tryExclusive(frame, space.id, index, scope)
+        ? core.locks.tryExclusive(frame, space.id, index)
         : core.locks.tryShared(frame, space.id, index);
       if (answer !== layout.OK) return false;
-      scope?.held.set(frame, { pins: 1, exclusive: pin.write, modified: false });
+      if (space.isStale) {
+        if (pin.write) core.locks.unlockExclusive(frame);
+        else core.locks.unlockShared(frame);
+        return false;
+      }
+      if (scope) holdScoped(core, scope, frame, pin.write);
     }
     pin.frames.push(frame);
   }
@@ -142,6 +147,10 @@ export function tryLockForWriting(core: Core, space: AddressSpace, index: number
   if (to <= from) throw outOfRange(space, from);
   const frame = core.table.find(space.id, index);
   if (frame < 0 || core.locks.tryExclusive(frame, space.id, index) !== layout.OK) return -1;
+  if (space.isStale) {
+    core.locks.unlockExclusive(frame);
+    return -1;
+  }
   let done = false;
   try {
     done = tryGrantRun(core, space, { first: index, frames: [frame] }, { from, to, extending: false });

@@ -6,6 +6,7 @@
  * when a scan meets them and come back at their last put. A scan is bounded; nothing here waits.
  */
 import { limits } from "../base/limits.js";
+import { evictionCounter } from "../cache/counters.js";
 import type { PageTable } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Frames } from "../frames/frames.js";
@@ -19,7 +20,7 @@ export class Reclaimer {
   readonly #locks: PageLocks;
   readonly #policy: ReclaimPolicy;
   readonly #space: (id: number) => AddressSpace | undefined;
-  evictions = 0;
+  readonly #evictions: Float64Array;
   /** The last scan ended at its bound, with candidates left: another one gets further. */
   unfinished = false;
 
@@ -35,6 +36,7 @@ export class Reclaimer {
     this.#locks = parts.locks;
     this.#policy = parts.policy;
     this.#space = parts.space;
+    this.#evictions = evictionCounter(parts.frames);
   }
 
   /** A frame, reserved for this thread, whose page has left; or -1 if a bounded scan found none that may leave. */
@@ -76,12 +78,14 @@ export class Reclaimer {
     }
     this.#policy.evicted(mapping, index, list);
     this.#table.removeFrozen(frame);
-    this.evictions += 1;
+    this.#evictions[0] = (this.#evictions[0] as number) + 1;
     return true;
   }
 
   #refused(mapping: number, index: number): boolean {
     const space = this.#space(mapping);
-    return space !== undefined && !space.store.releasePage(index * this.#frames.pageSize, this.#frames.pageSize);
+    // A store that has ended with its thread keeps nothing for its pages any more.
+    if (space === undefined || space.state === layout.MAPPING_ORPHANED) return false;
+    return !space.store.releasePage(index * this.#frames.pageSize, this.#frames.pageSize);
   }
 }

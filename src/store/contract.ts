@@ -133,8 +133,23 @@ export interface Store {
    */
   allocate(position: number, length: number): Promise<void>;
 
-  /** Ends the use of the store. The cache has written and synced what it wanted to. Never called twice. */
+  /**
+   * Ends the use of the store. The cache has written and synced what it wanted to. Never called twice, by whichever thread; but where
+   * the thread that called it died at it, another one calls it, and it closes what is left.
+   */
   close(): Promise<void>;
+
+  /**
+   * Where every thread of the process can use the same storage at once: what another thread needs for that, as JSON text of at
+   * most 4,096 characters. Called once, right after the open. `cells` are 8 words of memory that all these threads share, zero
+   * at first, for the store's own use from now on. Every call of the contract may then come from any thread, and the thread that
+   * called share may end at any moment. Without it only the thread that opened the store calls it, for all others too.
+   */
+  readonly share?: ((cells: Int32Array) => string) | undefined;
+  /** The thread of a sync has died, and nobody knows what came of it: as if it had failed. For stores that are shared. */
+  loseSync?(): void;
+  /** Ends the use in this thread; others go on, and one of them closes. */
+  detach?(): void;
   /** Facts for `stat()`: what node:fs/promises FileHandle.stat would give, where there is a file. */
   stat?(): Promise<import("node:fs").Stats>;
 }

@@ -26,6 +26,11 @@ export class SharedIntegers {
     return Atomics.load(this.#words, address >> 2);
   }
 
+  /** As load, by a plain access: a tenth of the cost; what it answers may be a moment old. */
+  peek(address: number): number {
+    return this.#words[address >> 2] as number;
+  }
+
   store(address: number, value: number): void {
     Atomics.store(this.#words, address >> 2, value);
   }

@@ -18,14 +18,17 @@ export interface Words {
     blocks: number,
     ghosts: number,
     ledger: number,
+    transfers: number,
+    transits: number,
   ): void;
   lockShared(frame: number, mapping: number, index: number, thread: number): number;
   tryPinShared(mapping: number, index: number, thread: number): number;
-  lockExclusive(frame: number, mapping: number, index: number, thread: number, scope: number): number;
+  lockExclusive(frame: number, mapping: number, index: number, thread: number): number;
   unlockShared(frame: number, thread: number): number;
   unlockExclusive(frame: number, thread: number, modified: number): number;
+  takeOver(frame: number, dead: number, thread: number): number;
   downgrade(frame: number, thread: number, modified: number): number;
-  upgrade(frame: number, thread: number, scope: number): number;
+  upgrade(frame: number, thread: number): number;
   exclusiveToCounted(frame: number, thread: number): number;
   sharedToCounted(frame: number, thread: number): number;
   putCountedRead(frame: number, thread: number): number;
@@ -34,18 +37,19 @@ export interface Words {
   markDirty(frame: number, thread: number, blocks: number, seconds: number): number;
   markModified(frame: number): void;
   cleanUnmodified(frame: number, thread: number): number;
-  beginWriteback(frame: number): number;
-  beginSnapshot(frame: number): number;
+  beginWriteback(frame: number, thread: number): number;
+  beginSnapshot(frame: number, thread: number): number;
   endWriteback(frame: number, outcome: number): number;
   flipEpoch(mapping: number): number;
   stabilizeNext(mapping: number, epoch: number): number;
   redirtyNext(mapping: number, epoch: number): number;
   nextDirty(mapping: number): number;
+  nextWriteback(mapping: number): number;
   tagTowrite(frame: number): number;
   find(mapping: number, index: number, thread: number): number;
   reserve(thread: number): number;
   release(frame: number): number;
-  insert(frame: number, mapping: number, index: number, thread: number, scope: number): number;
+  insert(frame: number, mapping: number, index: number, thread: number): number;
   setUptodate(frame: number): void;
   condemn(frame: number, thread: number): number;
   freeze(frame: number, thread: number): number;
@@ -64,6 +68,7 @@ export interface Words {
   enqueue(frame: number, mapping: number, index: number, mode: number, thread: number, scope: number): number;
   withdraw(node: number, state: number, result: number): number;
   dismiss(node: number, frame: number, result: number): number;
+  answer(node: number, frame: number, scope: number, result: number): number;
   firstWaiter(frame: number): number;
   nextWaiter(node: number): number;
   grant(node: number, frame: number): number;
@@ -76,13 +81,29 @@ export interface Words {
   indexOf(frame: number): number;
   mappingIdOf(frame: number): number;
   dirtiedAt(frame: number): number;
-  scopeOf(frame: number): number;
   blockWord(frame: number): number;
   ledgerEntry(frame: number, thread: number): number;
   sizeOf(mapping: number): number;
   setSize(mapping: number, size: number): void;
   takeCredits(thread: number, count: number): number;
   giveCredits(thread: number, count: number): void;
+  markOwnerDied(frame: number): void;
+  clearOwnerDied(frame: number): void;
+  viewOf(frame: number): number;
+  openView(frame: number, thread: number): number;
+  revokeView(frame: number): void;
+  ageView(frame: number): void;
+  closeView(frame: number): number;
+  optimisticBegin(mapping: number, index: number, thread: number): number;
+  transferState(transfer: number): number;
+  openTransfer(transfer: number, thread: number): number;
+  sendPage(entry: number, frame: number, thread: number, write: number, transfer: number): number;
+  sendCredits(transfer: number, thread: number, count: number): void;
+  adopt(transfer: number, state: number, thread: number): number;
+  transitOf(entry: number, transfer: number): number;
+  takePage(entry: number, thread: number, transfer: number): number;
+  takeTransferCredits(transfer: number, thread: number): number;
+  endTransfer(transfer: number): number;
 }
 
 let module: WebAssembly.Module | undefined;

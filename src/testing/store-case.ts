@@ -20,6 +20,8 @@ export interface StoreUnderTest {
   store: Store;
   /** Closes the present store and opens the same storage again. */
   reopen(options: { readOnly?: boolean }): Promise<Store>;
+  /** The store that another thread would make of what `share(cells)` answered. Without it, tests of sharing are skipped. */
+  attach?(shared: string, cells: Int32Array): Store;
   /** Space taken now, reservations included. Without it, tests of giving back space are skipped. */
   usedBytes?(): Promise<number>;
   /** Closes what is open and removes the storage. Runs also after a failed test. */
@@ -78,5 +80,11 @@ export const needs = {
   allocate: (s: StoreSubject) => (canAllocate(s) ? null : "the store cannot allocate"),
   noAllocate: (s: StoreSubject) => (canAllocate(s) ? "the store can allocate" : null),
   usage: (s: StoreSubject) => (s.measuresUsage ? null : "the storage cannot say how much it uses"),
+  share: (s: StoreSubject) =>
+    s.store.share === undefined
+      ? "the store stays with its thread"
+      : s.canAttach
+        ? null
+        : "the suite was not told how to attach it",
   stat: (s: StoreSubject) => (s.store.stat === undefined ? "the store has no stat" : null),
 } as const;

@@ -31,6 +31,22 @@ export class StoreSubject {
     return new StoreSubject(options, await options.open(request));
   }
 
+  /** Whether `attachOther` can be called. */
+  get canAttach(): boolean {
+    return "attach" in this.#under;
+  }
+
+  /** The same storage as another thread would use it, by what the store shares. */
+  attachOther(): Store {
+    const cells = new Int32Array(new SharedArrayBuffer(32));
+    const shared = this.store.share?.(cells);
+    ok(typeof shared === "string" && shared.length <= limits.storeFactsMax, "share answers a text that is not too long");
+    JSON.parse(shared);
+    const other = this.#under.attach?.(shared, cells);
+    ok(other, "the suite was told how to attach the store");
+    return other;
+  }
+
   get pageSize(): number {
     return this.options.pageSize ?? limits.pageSizeDefault;
   }

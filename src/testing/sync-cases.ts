@@ -138,6 +138,28 @@ export const syncCases: readonly StoreCase[] = [
     },
   },
   {
+    name: "what another thread attaches is the same storage, and its detach ends nothing",
+    size: 512 * KiB,
+    needs: [needs.share],
+    async run(s) {
+      const before = await s.putPattern(0, 64 * KiB);
+      const other = s.attachOther();
+      strictEqual(other.key, s.store.key);
+      deepStrictEqual(other.capabilities, s.store.capabilities);
+      const back = alignedBytes(64 * KiB);
+      await other.readPages(0, [back]);
+      same(back, before, "read by the other");
+      const bytes = patternBytes(alignedBytes(64 * KiB), 64 * KiB, 3);
+      const blocks = s.words(64 * KiB, 64 * KiB);
+      await other.pageMkwrite({ position: 64 * KiB, length: 64 * KiB, pageSize: s.pageSize, blocks });
+      await other.writePages(64 * KiB, [bytes]);
+      await other.sync({ data: true });
+      other.detach?.();
+      await s.holds(64 * KiB, bytes, "written by the other");
+      await s.store.sync({ data: true });
+    },
+  },
+  {
     name: "stat tells the size",
     size: 70_001,
     needs: [needs.stat],

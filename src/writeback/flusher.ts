@@ -10,9 +10,10 @@ import { coarseSeconds } from "../base/clock.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Frames } from "../frames/frames.js";
+import type { PageLocks } from "../frames/locks.js";
 import { countedWrites } from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
-import { collectDirty, collectExpired } from "./dirty-set.js";
+import { type DirtyPage, collectDirty, collectExpired, walking } from "./dirty-set.js";
 import type { StoreSync } from "./store-sync.js";
 import type { Writer } from "./writer.js";
 
@@ -24,18 +25,21 @@ export interface FlusherLimits {
 
 export class Flusher {
   readonly #frames: Frames;
+  readonly #locks: PageLocks;
   readonly #writer: Writer;
   readonly #storeSync: StoreSync;
   readonly #spaces: () => Iterable<AddressSpace>;
   readonly #limits: FlusherLimits;
   readonly #clock: Clock;
   readonly #onProgress: () => void;
+  readonly #onRemote: (space: AddressSpace, urgent: boolean) => void;
   readonly #syncedMs = new Map<number, number>();
   #running: Promise<void> | undefined;
   #again = false;
 
   constructor(parts: {
     frames: Frames;
+    locks: PageLocks;
     writer: Writer;
     storeSync: StoreSync;
     spaces: () => Iterable<AddressSpace>;
@@ -43,14 +47,18 @@ export class Flusher {
     clock: Clock;
     /** A round has written or synced something: whoever waits for that can ask for another. */
     onProgress: () => void;
+    /** A file whose store is in another thread wants a round. */
+    onRemote: (space: AddressSpace, urgent: boolean) => void;
   }) {
     this.#frames = parts.frames;
+    this.#locks = parts.locks;
     this.#writer = parts.writer;
     this.#storeSync = parts.storeSync;
     this.#spaces = parts.spaces;
     this.#limits = parts.limits;
     this.#clock = parts.clock;
     this.#onProgress = parts.onProgress;
+    this.#onRemote = parts.onRemote;
   }
 
   /** Dirty and unstable pages of all files: what the dirty limit bounds. */
@@ -91,14 +99,25 @@ export class Flusher {
     return flushed.includes(true);
   }
 
+  /** The part of a round that belongs to one file. Never rejects. */
+  async flushOne(space: AddressSpace, urgent: boolean): Promise<void> {
+    if (await this.#flush(space, urgent)) this.#onProgress();
+  }
+
   async #flush(space: AddressSpace, urgent: boolean): Promise<boolean> {
     const nowMs = this.#clock.nowMs();
-    if (space.readOnly || nowMs < retryTime(space, urgent)) return false;
+    if (space.readOnly || space.state === layout.MAPPING_ORPHANED || nowMs < retryTime(space, urgent)) return false;
+    if (space.isRemote) {
+      if (space.dirtyPages + space.unstablePages > 0) this.#onRemote(space, urgent);
+      return false;
+    }
     const all = urgent || this.#frames.counter(layout.HEADER_DIRTY) > this.#limits.dirtyBackgroundPages;
     // A page under counted write pins stays dirty however often it is written: that frees nothing, so only its age counts.
-    const pages = all
-      ? collectDirty(this.#frames, space, (frame) => countedWrites(this.#frames.words, frame) === 0)
-      : collectExpired(this.#frames, space, coarseSeconds(nowMs), Math.ceil(this.#limits.dirtyExpireMs / 1000));
+    const pages: DirtyPage[] = await walking(this.#locks, space, () =>
+      all
+        ? collectDirty(this.#frames, space, (frame) => countedWrites(this.#frames.words, frame) === 0)
+        : collectExpired(this.#frames, space, coarseSeconds(nowMs), Math.ceil(this.#limits.dirtyExpireMs / 1000)),
+    );
     const { failures, blocked } = await this.#writer.writeNow(space, pages);
     let failed = failures.length > 0;
     const syncs = this.#needsStoreSync(space, urgent);

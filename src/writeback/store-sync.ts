@@ -1,11 +1,12 @@
 /**
- * Makes written pages durable: the store's sync, one at a time for a file, shared by all who wait for it.
+ * Makes written pages durable: the store's sync, one at a time for a file whatever the thread, shared by all who wait for it.
  *
  * Rule 7: a page that was written is *unstable* until a store sync that began after the write has succeeded. The epoch bit
  * flips before the sync, so that completions in the meantime belong to the next one. If the sync fails, all
  * pages that were written since the last good one are dirty again, with their grants; under "kernel" durability they are gone from our hands, and that is told.
  *
- * Invariant: when no sync of a file runs, the unstable list of the epoch that is not current is empty.
+ * Invariants: a store sync runs under the file's sync lock, and MAPPING_SYNCING says so until its outcome is entered, so that
+ * one whose thread died can be taken for failed. When none runs, the unstable list of the epoch that is not current is empty.
  */
 import { PinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
@@ -14,16 +15,9 @@ import type { PageLocks } from "../frames/locks.js";
 import { askStore, askStoreSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 
-interface Turn {
-  data: boolean;
-  readonly done: Promise<void>;
-}
-
 export class StoreSync {
   readonly #frames: Frames;
   readonly #locks: PageLocks;
-  readonly #running = new Map<number, Promise<void>>();
-  readonly #next = new Map<number, Turn>();
 
   constructor(frames: Frames, locks: PageLocks) {
     this.#frames = frames;
@@ -35,53 +29,58 @@ export class StoreSync {
    * last good one.
    * @throws PinfoldError what the store's sync failed with; under "kernel" durability ERR_PINFOLD_DATA_LOST
    */
-  request(space: AddressSpace, data: boolean): Promise<void> {
-    const synced = data ? space.durable : space.durableWhole;
-    if (space.changes === synced && space.unstablePages === 0) return Promise.resolve();
-    const waiting = this.#next.get(space.id);
-    if (waiting) {
-      waiting.data &&= data;
-      return waiting.done;
+  async request(space: AddressSpace, data: boolean): Promise<void> {
+    const need = space.changes;
+    const wasDurable = space.isDurable(need, data);
+    if (wasDurable && space.unstablePages === 0) return;
+    const lock = space.syncLock;
+    await this.#locks.acquire(lock, space.id, layout.LOCK_SYNC, layout.MODE_EXCLUSIVE, {});
+    try {
+      if (!this.#isServed(space, need, data, wasDurable)) await this.#sync(space, data);
+    } finally {
+      this.#locks.unlockExclusive(lock);
     }
-    const running = this.#running.get(space.id);
-    if (!running) return this.#start(space, data);
-    const turn: Turn = {
-      data,
-      done: running
-        .catch(() => {})
-        .then(() => {
-          this.#next.delete(space.id);
-          return this.#start(space, turn.data);
-        }),
-    };
-    this.#next.set(space.id, turn);
-    return turn.done;
   }
 
-  /** Resolves when no store sync of the file runs or is to run. Nobody may ask for one meanwhile. */
-  async idle(space: AddressSpace): Promise<void> {
-    for (let work = this.#workOf(space); work; work = this.#workOf(space)) await work.catch(() => {});
-  }
-
-  #workOf(space: AddressSpace): Promise<void> | undefined {
-    return this.#next.get(space.id)?.done ?? this.#running.get(space.id);
+  /** As request, blocking, for stores with sync calls. @throws PinfoldError as request; EDEADLK */
+  requestBlocking(space: AddressSpace, data: boolean): void {
+    const need = space.changes;
+    const wasDurable = space.isDurable(need, data);
+    if (wasDurable && space.unstablePages === 0) return;
+    const lock = space.syncLock;
+    this.#locks.acquireBlocking(lock, space.id, layout.LOCK_SYNC, layout.MODE_EXCLUSIVE);
+    try {
+      if (!this.#isServed(space, need, data, wasDurable)) this.#syncBlocking(space, data);
+    } finally {
+      this.#locks.unlockExclusive(lock);
+    }
   }
 
   /** One store sync now, blocking, unless one is on its way. Never throws: if it fails, the pages are dirty again. */
-  syncBlocking(space: AddressSpace): void {
-    if (this.#running.has(space.id) || (space.changes === space.durable && space.unstablePages === 0)) return;
-    const { covered, epoch } = this.#begin(space);
+  trySync(space: AddressSpace): void {
+    if (space.isDurable(space.changes, true) && space.unstablePages === 0) return;
+    const lock = space.syncLock;
+    if (this.#locks.tryExclusive(lock, space.id, layout.LOCK_SYNC) !== layout.OK) return;
     try {
-      askStoreSync(space.store, "sync", () => space.store.syncSync?.({ data: false }));
-    } catch (error) {
-      this.#failed(space, epoch, error as PinfoldError);
-      return;
+      this.#syncBlocking(space, false);
+    } catch {
+      // Who syncs is told.
+    } finally {
+      this.#locks.unlockExclusive(lock);
     }
-    this.#succeeded(space, covered, epoch, false);
+  }
+
+  /** Somebody's store sync, which began after `need` changes were counted, has served this caller while it waited. */
+  #isServed(space: AddressSpace, need: number, data: boolean, wasDurable: boolean): boolean {
+    // Closed by another thread, which has synced it, while this one waited.
+    if (space.isStale) return true;
+    return space.isDurable(need, data) && (!wasDurable || space.unstablePages === 0);
   }
 
   #begin(space: AddressSpace): { covered: number; epoch: number } {
     const covered = space.changes;
+    // Before the flip: a thread that dies after it leaves pages of both epochs, and both become dirty again.
+    space.syncing = 0;
     let epoch: number;
     do epoch = this.#frames.words.flipEpoch(space.id);
     while (epoch === layout.LOST);
@@ -90,18 +89,10 @@ export class StoreSync {
   }
 
   #succeeded(space: AddressSpace, covered: number, epoch: number, data: boolean): void {
-    space.durable = covered;
-    if (!data) space.durableWhole = covered;
+    space.noteDurable(covered, data);
     this.#drain(() => this.#frames.words.stabilizeNext(space.id, epoch));
+    space.syncing = -1;
     this.#locks.notifyPool();
-  }
-
-  #start(space: AddressSpace, data: boolean): Promise<void> {
-    const run = this.#sync(space, data).finally(() => {
-      if (this.#running.get(space.id) === run) this.#running.delete(space.id);
-    });
-    this.#running.set(space.id, run);
-    return run;
   }
 
   async #sync(space: AddressSpace, data: boolean): Promise<void> {
@@ -109,29 +100,47 @@ export class StoreSync {
     try {
       await askStore(space.store, "sync", () => space.store.sync({ data }));
     } catch (error) {
-      throw this.#failed(space, epoch, error as PinfoldError);
+      throw this.#failed(space, error as PinfoldError);
+    }
+    this.#succeeded(space, covered, epoch, data);
+  }
+
+  #syncBlocking(space: AddressSpace, data: boolean): void {
+    const { covered, epoch } = this.#begin(space);
+    try {
+      askStoreSync(space.store, "sync", () => space.store.syncSync?.({ data }));
+    } catch (error) {
+      throw this.#failed(space, error as PinfoldError);
     }
     this.#succeeded(space, covered, epoch, data);
   }
 
   /** What the sync's callers are told. */
-  #failed(space: AddressSpace, epoch: number, error: PinfoldError): PinfoldError {
+  #failed(space: AddressSpace, error: PinfoldError): PinfoldError {
     space.counters.syncErrors += 1;
     space.lastError = error;
-    space.changes += 1;
-    // Both epochs: what the store took while the sync was failing may be lost with the rest.
-    for (const which of [epoch, epoch ^ 1]) this.#drain(() => this.#frames.words.redirtyNext(space.id, which));
+    this.revert(space);
     if (space.durability === "device") return error;
     space.dataLost = new PinfoldError(
       "ERR_PINFOLD_DATA_LOST",
       `${space.store.name}: written data may be lost: ${error.message}`,
-      {
-        cause: error,
-        operation: "sync",
-      },
+      { cause: error, operation: "sync" },
     );
-    space.losses += 1;
     return space.dataLost;
+  }
+
+  /**
+   * A store sync came to nothing, or nobody knows what came of it, since its thread died: all that was written since the last
+   * good one is dirty again. The caller has the sync lock, or cleans up after who had it.
+   */
+  revert(space: AddressSpace): void {
+    space.noteSyncError();
+    space.noteChange();
+    // Both epochs: what the store took while the sync was failing may be lost with the rest.
+    for (const epoch of [0, 1]) this.#drain(() => this.#frames.words.redirtyNext(space.id, epoch));
+    if (space.durability === "kernel") space.noteLoss();
+    space.syncing = -1;
+    this.#locks.notifyPool();
   }
 
   /** Calls a step until it says that there is no more; bounded by the frames there are. */

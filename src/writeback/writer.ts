@@ -3,11 +3,12 @@
  *
  * Locks: the page lock is held shared from before dirty is cleared until the store is done (stable pages: writers wait),
  * then the invalidate lock shared around the store calls. A page lock is waited for only while none is held; the rest of a
- * run is only tried. A page with counted write pins is written from a snapshot and stays dirty.
+ * run is only tried. A page with counted write pins is written from a snapshot and stays dirty. A page that mapped views store
+ * to is, where there is a frame for that, written from a copy: it is clean at once, and its lock is not held meanwhile.
  *
  * Invariants: at most one write of a page is in flight (R25). Whatever happens, each page that began write-back ends it:
- * unstable (or clean under "kernel" durability), or dirty again with its grant (R20). The set `inFlight` of the space holds
- * a promise for each run until then.
+ * unstable (or clean under "kernel" durability), or dirty again with its grant (R20). The page word says which thread writes it,
+ * so that whoever cleans up after a dead one can end that.
  *
  * See also: words/dirty.ts (the arrows), store-sync.ts (from unstable to clean).
  */
@@ -17,6 +18,7 @@ import type { AddressSpace } from "../cache/space.js";
 import { countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
 import type { Frames } from "../frames/frames.js";
 import type { PageLocks } from "../frames/locks.js";
+import type { Views } from "../frames/views.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import { writeOut, writeOutSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
@@ -28,7 +30,14 @@ export interface WriteFailure {
   readonly error: PinfoldError;
 }
 
-/** A page on its way: `snapshot` is the frame with its copied bytes, or -1. */
+/** A dirty page, locked shared. */
+interface LockedPage extends DirtyPage {
+  readonly wasFailed: boolean;
+  /** Mapped views may be storing to it; write-back takes that away. */
+  readonly isViewed: boolean;
+}
+
+/** A page on its way: `snapshot` is the frame with its copied bytes, or -1: then its lock is held shared. */
 interface Departing extends DirtyPage {
   readonly snapshot: number;
   readonly wasFailed: boolean;
@@ -45,12 +54,16 @@ interface Departure {
 export class Writer {
   readonly #frames: Frames;
   readonly #locks: PageLocks;
+  readonly #views: Views;
+  /** Runs of this thread on their way to their stores. */
+  runs = 0;
   onHealed: (space: AddressSpace, index: number) => void = () => {};
   onFailed: (space: AddressSpace, failure: WriteFailure) => void = () => {};
 
-  constructor(frames: Frames, locks: PageLocks) {
+  constructor(frames: Frames, locks: PageLocks, views: Views) {
     this.#frames = frames;
     this.#locks = locks;
+    this.#views = views;
   }
 
   /**
@@ -66,7 +79,7 @@ export class Writer {
     const busy = new Set<Promise<void>>();
     for (let at = 0; at < pages.length; ) {
       if (busy.size >= limits.writesInFlightMax) await Promise.race(busy);
-      const departure = this.#gather(space, pages, at);
+      const departure = this.#gather(space, pages, at, true);
       if (departure.blocked) blocked.push(pages[at] as DirtyPage);
       if (departure.run.length > 0) {
         const sent: Promise<void> = this.#send(space, departure.run, failures).finally(() => busy.delete(sent));
@@ -87,7 +100,7 @@ export class Writer {
     const lock = space.invalidateLock;
     if (this.#locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) return failures;
     for (let at = 0; at < pages.length; ) {
-      const { run, taken } = this.#gather(space, pages, at);
+      const { run, taken } = this.#gather(space, pages, at, false);
       at += taken;
       if (run.length === 0) continue;
       let failed: PinfoldError | undefined;
@@ -100,7 +113,7 @@ export class Writer {
       } catch (error) {
         failed = error as PinfoldError;
       }
-      space.changes += 1;
+      space.noteChange();
       for (const page of run) this.#end(space, page, failed, failures);
     }
     this.#locks.unlockShared(lock);
@@ -127,6 +140,9 @@ export class Writer {
         await this.#locks.acquire(page.frame, space.id, page.index, layout.MODE_WRITEBACK, owner);
       } else if (this.#frames.listLength(layout.LIST_SNAPSHOT) === 0) {
         await this.#locks.waitForPool(owner.signal);
+      } else if (this.#views.isOpen(page.frame)) {
+        // Somebody is in the midst of a store: a few instructions, or longer where his thread does not run.
+        await this.#views.pause();
       }
     }
     return failures;
@@ -142,62 +158,101 @@ export class Writer {
   }
 
   /** Begins the write of pages[at] and of those after it that lie next to each other, without waiting. */
-  #gather(space: AddressSpace, pages: readonly DirtyPage[], at: number): Departure {
-    const departure: Departure = { taken: 1, run: [], blocked: false };
-    const first = pages[at] as DirtyPage;
-    const departing = this.#begin(space, first);
-    departure.blocked = departing === "blocked";
-    if (typeof departing === "string") return departure;
-    departure.run.push(departing);
+  #gather(space: AddressSpace, pages: readonly DirtyPage[], at: number, mayCopy: boolean): Departure {
+    const first = this.#lock(space, pages[at] as DirtyPage);
+    if (typeof first === "string") return { taken: 1, run: [], blocked: first === "blocked" };
+    const locked = [first];
     const most = Math.max(1, Math.min(limits.runPagesMax, limits.runBytesMax / space.pageSize));
-    for (let next = at + 1; next < pages.length && departure.run.length < most; next++) {
+    for (let next = at + 1; next < pages.length && locked.length < most; next++) {
       const page = pages[next] as DirtyPage;
-      if (page.index !== first.index + departure.run.length) break;
-      const more = this.#begin(space, page);
+      if (page.index !== first.index + locked.length) break;
+      const more = this.#lock(space, page);
       if (typeof more === "string") break;
-      departure.run.push(more);
-      departure.taken += 1;
+      locked.push(more);
     }
-    return departure;
+    return this.#depart(locked, mayCopy);
   }
 
-  /** Guard of R1 and R13: locks a page shared, then clears dirty; the bytes stay as they are until the write is done. */
-  #begin(space: AddressSpace, page: DirtyPage): Departing | "blocked" | "done" {
+  /** Locks a page shared, if there is something to write. */
+  #lock(space: AddressSpace, page: DirtyPage): LockedPage | "blocked" | "done" {
     const { words } = this.#frames;
     const locked = this.#locks.tryShared(page.frame, space.id, page.index);
     if (locked === layout.GONE) return "done";
     if (locked !== layout.OK) return "blocked";
     const flags = flagsOf(words, page.frame);
-    const wasFailed = (flags & wordBits.failed) !== 0;
-    if ((flags & wordBits.dirty) === 0) {
-      this.#locks.unlockShared(page.frame);
-      // Somebody else's write of it is on its way: not done before that has ended well.
-      return (flags & wordBits.writeback) === 0 ? "done" : "blocked";
-    }
-    if ((flags & wordBits.writeback) === 0) {
-      if (countedWrites(words, page.frame) > 0) {
-        const snapshot = this.#snapshot(page.frame);
-        this.#locks.unlockShared(page.frame);
-        return snapshot < 0 ? "blocked" : { ...page, snapshot, wasFailed };
-      }
-      let answer: number;
-      do answer = words.beginWriteback(page.frame);
-      while (answer === layout.LOST);
-      if (answer === layout.OK) return { ...page, snapshot: -1, wasFailed };
+    if ((flags & wordBits.dirty) !== 0 && (flags & wordBits.writeback) === 0) {
+      const isViewed = this.#views.isOpen(page.frame) && countedWrites(words, page.frame) === 0;
+      return { frame: page.frame, index: page.index, wasFailed: (flags & wordBits.failed) !== 0, isViewed };
     }
     this.#locks.unlockShared(page.frame);
-    return "blocked";
+    // Somebody else's write of it is on its way: not done before that has ended well.
+    return (flags & wordBits.writeback) === 0 ? "done" : "blocked";
+  }
+
+  /**
+   * Guard of R1 and R24: store access is taken away from mapped views, of all pages at once, before dirty is cleared. A run has
+   * no gap: it ends before the first page that cannot go now.
+   */
+  #depart(locked: readonly LockedPage[], mayCopy: boolean): Departure {
+    const viewed = locked.filter(({ isViewed }) => isViewed).map(({ frame }) => frame);
+    const busy = new Set(viewed.length === 0 ? viewed : this.#views.tryClose(viewed));
+    const run: Departing[] = [];
+    for (const page of locked) {
+      const departing = busy.has(page.frame) ? undefined : this.#begin(page, mayCopy);
+      if (!departing) break;
+      run.push(departing);
+    }
+    for (const { frame } of locked.slice(run.length)) this.#locks.unlockShared(frame);
+    return { taken: Math.max(1, run.length), run, blocked: run.length === 0 };
+  }
+
+  /**
+   * Guard of R1 and R13: clears dirty, under the shared lock; the bytes that are written stay as they are until the write is done.
+   * A page that views store to is likely to be stored to again while it is written, by a caller who cannot wait where the
+   * write ends on his own event loop: it is written from a copy, and its lock let go. Undefined, still locked: not now.
+   */
+  #begin(page: LockedPage, mayCopy: boolean): Departing | undefined {
+    const { words, thread } = this.#frames;
+    const { frame, index, wasFailed } = page;
+    let snapshot: number;
+    if (countedWrites(words, frame) > 0) {
+      snapshot = this.#snapshot(frame);
+      if (snapshot < 0) return undefined;
+    } else {
+      snapshot = mayCopy && page.isViewed ? this.#takeSpare() : -1;
+      let answer: number;
+      do answer = words.beginWriteback(frame, thread);
+      while (answer === layout.LOST);
+      if (answer !== layout.OK) {
+        if (snapshot >= 0) while (words.giveSnapshot(snapshot) === layout.LOST);
+        return undefined;
+      }
+      if (snapshot >= 0) this.#frames.bytes(snapshot).set(this.#frames.bytes(frame));
+    }
+    if (snapshot >= 0) this.#locks.unlockShared(frame);
+    return { frame, index, snapshot, wasFailed };
+  }
+
+  /** A snapshot frame, while there are enough for those who cannot do without one; or -1. */
+  #takeSpare(): number {
+    if (this.#frames.listLength(layout.LIST_SNAPSHOT) <= this.#frames.plan.snapshots / 2) return -1;
+    return this.#takeSnapshot();
+  }
+
+  #takeSnapshot(): number {
+    let snapshot: number;
+    do snapshot = this.#frames.words.takeSnapshot(this.#frames.thread);
+    while (snapshot === layout.LOST);
+    return snapshot;
   }
 
   /** Copies a page that somebody may be changing right now into a frame set aside for that. -1: none is free. */
   #snapshot(frame: number): number {
     const { words, thread } = this.#frames;
-    let snapshot: number;
-    do snapshot = words.takeSnapshot(thread);
-    while (snapshot === layout.LOST);
+    const snapshot = this.#takeSnapshot();
     if (snapshot < 0) return -1;
     let answer: number;
-    do answer = words.beginSnapshot(frame);
+    do answer = words.beginSnapshot(frame, thread);
     while (answer === layout.LOST);
     if (answer !== layout.OK) {
       while (words.giveSnapshot(snapshot) === layout.LOST);
@@ -219,10 +274,10 @@ export class Writer {
   }
 
   #send(space: AddressSpace, run: Departing[], failures: WriteFailure[]): Promise<void> {
-    const sent = this.#write(space, run, failures).finally(() => space.inFlight.delete(sent));
-    space.inFlight.add(sent);
-    for (const page of run) space.departed.add(page);
-    return sent;
+    this.runs += 1;
+    return this.#write(space, run, failures).finally(() => {
+      this.runs -= 1;
+    });
   }
 
   #sourcesOf(run: readonly Departing[]) {
@@ -251,7 +306,7 @@ export class Writer {
     } catch (error) {
       failed = error as PinfoldError;
     }
-    space.changes += 1;
+    space.noteChange();
     for (const page of run) this.#end(space, page, failed, failures);
     this.#locks.notifyPool();
   }
@@ -259,7 +314,6 @@ export class Writer {
   /** Guard of R14 and R20: completion never clears dirty; it ends write-back one way or the other. */
   #end(space: AddressSpace, page: Departing, failed: PinfoldError | undefined, failures: WriteFailure[]): void {
     const { words } = this.#frames;
-    space.departed.delete(page);
     const success = space.durability === "device" ? layout.OUTCOME_UNSTABLE : layout.OUTCOME_STABLE;
     let bits: number;
     do bits = words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success);
@@ -267,6 +321,7 @@ export class Writer {
     if (failed) {
       failures.push({ index: page.index, error: failed });
       space.counters.writeErrors += 1;
+      space.noteWriteError();
       this.onFailed(space, { index: page.index, error: failed });
     } else if (page.wasFailed) {
       space.counters.healedErrors += 1;

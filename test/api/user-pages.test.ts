@@ -200,7 +200,11 @@ test("pins() says who has what, since when and from where; without pinSites it h
     const scoped = await file.getUserPages(4 * pageSize, 5, { write: true, scope });
     const pins = cache.pins().toReversed();
     assert.deepEqual(
-      pins.map(({ ageMs: _age, site: _site, ...facts }) => facts),
+      pins.map(({ ageMs: _age, site: _site, thread, threadId, inTransit, ...facts }) => {
+        assert.deepEqual([thread, inTransit], [0, false]);
+        assert.ok(threadId !== undefined && threadId > 0);
+        return facts;
+      }),
       [
         { file: file.name, position: 10, length: 20, write: false, protocol: "locked", scope: 0, leaked: false },
         {
@@ -224,7 +228,7 @@ test("pins() says who has what, since when and from where; without pinSites it h
       ],
     );
     for (const pin of pins) {
-      assert.ok(pin.ageMs >= 0 && pin.ageMs < 5_000, `${pin.ageMs} ms`);
+      assert.ok(pin.ageMs !== undefined && pin.ageMs >= 0 && pin.ageMs < 5_000, `${pin.ageMs} ms`);
       if (pinSites === "off") assert.equal(pin.site, undefined);
       else assert.match(pin.site ?? "", /user-pages\.test\.[jt]s:\d+:\d+/);
     }

@@ -24,6 +24,7 @@ export function fileOpener(
         store = await FileStore.open(path, { ...options, ...how });
         return store;
       },
+      attach: (shared, cells) => FileStore.attach(shared, cells),
       usedBytes: async () => (await store.stat()).blocks * 512,
       cleanup: async () => {
         await store.close();

@@ -27,9 +27,10 @@ interface WorkerInput {
 function runWorker({ memory, plan, record }: WorkerInput): void {
   const words = loadWords(memory);
   const shared = new SharedIntegers(memory);
-  words.configure(plan.frames, plan.records, plan.buckets, plan.links, plan.blocks, plan.ghosts, plan.ledger);
+  const { records, buckets, links, blocks, ghosts, ledger, transfers, transits } = plan;
+  words.configure(plan.frames, records, buckets, links, blocks, ghosts, ledger, transfers, transits);
   const lock = () => {
-    while (words.lockExclusive(record, 0, layout.LOCK_RESIZE, workerThread, 0) !== layout.OK);
+    while (words.lockExclusive(record, 0, layout.LOCK_RESIZE, workerThread) !== layout.OK);
     parentPort?.postMessage("locked");
   };
   parentPort?.on("message", (message: string) => {
@@ -48,7 +49,7 @@ function runWorker({ memory, plan, record }: WorkerInput): void {
 if (isMainThread) {
   test("a waiter gets the lock that another thread lets go of, every time", { timeout: 60_000 }, async () => {
     const frames = Frames.create(64 * 4096, 4096, false);
-    const locks = new PageLocks(frames, systemClock, new Scopes());
+    const locks = new PageLocks(frames, systemClock, new Scopes(frames));
     const record = frames.lockRecord(0, layout.LOCK_RESIZE);
     const worker = new Worker(new URL(import.meta.url), {
       workerData: { memory: frames.wordsMemory, plan: frames.plan, record } satisfies WorkerInput,

@@ -10,7 +10,7 @@ export async function settle(cache: PageCache): Promise<void> {
     await setImmediate();
     const { core } = cache;
     const isBusy = core.storeCalls > 0 || core.flusher.isRunning || core.locks.queues.waiting > 0;
-    if (!isBusy && [...core.openSpaces()].every((space) => space.inFlight.size === 0)) return;
+    if (!isBusy && [...core.openSpaces()].every((space) => space.writebackPages === 0)) return;
   }
   throw new Error("the cache does not come to rest");
 }

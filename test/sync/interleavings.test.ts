@@ -12,10 +12,23 @@ import type { Script } from "../../explore/actors.js";
 import type { Case } from "../../explore/scenarios/case.js";
 import { dirtyCases } from "../../explore/scenarios/dirty.js";
 import { lockCases } from "../../explore/scenarios/locks.js";
+import { readerCases } from "../../explore/scenarios/readers.js";
+import { recoveryCases } from "../../explore/scenarios/recovery.js";
 import { tableCases } from "../../explore/scenarios/table.js";
+import { transferCases } from "../../explore/scenarios/transfers.js";
+import { viewCases } from "../../explore/scenarios/views.js";
 import { waiterCases } from "../../explore/scenarios/waiters.js";
 
-const cases: readonly Case[] = [...lockCases, ...tableCases, ...waiterCases, ...dirtyCases];
+const cases: readonly Case[] = [
+  ...lockCases,
+  ...tableCases,
+  ...waiterCases,
+  ...dirtyCases,
+  ...viewCases,
+  ...readerCases,
+  ...transferCases,
+  ...recoveryCases,
+];
 const sources = readSources();
 const make = stepsMaker(sources);
 
@@ -46,12 +59,13 @@ describe("interleavings of the page words", () => {
       spentMs += performance.now() - startMs;
     });
 
-    for (const { name, replacements } of scenario.mutants) {
+    for (const { name, replacements, actors = scenario.actors } of scenario.mutants) {
+      const played = { ...scenario, actors };
       it(`${scenario.name}: it is found when ${name}`, () => {
         const mutated = stepsMaker(mutate(sources, replacements));
         let violation: Violation | undefined;
         try {
-          explore(scenario, mutated);
+          explore(played, mutated);
         } catch (error) {
           if (!(error instanceof Violation)) throw error;
           violation = error;
@@ -59,7 +73,7 @@ describe("interleavings of the page words", () => {
         assert.ok(violation, "the mutant went unnoticed");
         assert.notEqual(violation.schedule, "");
         // A violation that spins for ever does not show at the end of its schedule.
-        const { sentence } = replay(scenario, mutated, violation);
+        const { sentence } = replay(played, mutated, violation);
         if (!violation.message.endsWith("spin for ever"))
           assert.equal(sentence, violation.message, "its schedule shows it again");
       });

@@ -77,7 +77,15 @@ export class RandomCalls {
     this.#memory = memory;
     this.#random = random;
     this.#run = run;
-    this.#makers = { ...this.#locks(), ...this.#contents(), ...this.#table(), ...this.#waiting(), ...this.#reading() };
+    this.#makers = {
+      ...this.#locks(),
+      ...this.#contents(),
+      ...this.#table(),
+      ...this.#waiting(),
+      ...this.#reading(),
+      ...this.#views(),
+      ...this.#transfers(),
+    };
     this.names = [...(Object.keys(this.#makers) as Name[]), ...often, ...often];
     this.#threads = upTo(memory.plan.threads);
   }
@@ -180,10 +188,7 @@ export class RandomCalls {
     const shared = (): [number, number] | undefined => this.#holding(this.#shares);
     return {
       lockShared: locked,
-      lockExclusive: () => {
-        const taken = locked();
-        return taken === undefined ? undefined : [...taken, r.below(5)];
-      },
+      lockExclusive: locked,
       tryPinShared: () => [...this.#keyOf(this.#frame((frame) => this.#mapped(frame))), this.#thread],
       unlockShared: shared,
       unlockExclusive: () =>
@@ -191,12 +196,13 @@ export class RandomCalls {
           this.#owned((frame) => this.#ready(frame)),
           flag(),
         ),
+      takeOver: () => this.#withExtra(this.#owned(), this.#thread),
       downgrade: () =>
         this.#withExtra(
           this.#owned((frame) => this.#ready(frame)),
           flag(),
         ),
-      upgrade: () => this.#withExtra(shared(), r.below(5)),
+      upgrade: shared,
       exclusiveToCounted: () => this.#owned((frame) => this.#ready(frame) && this.#memory.bit(frame, layout.DIRTY_BIT)),
       sharedToCounted: shared,
       putCountedRead: () => this.#holding((entry) => (entry >>> 12) & 0x3ff),
@@ -230,8 +236,8 @@ export class RandomCalls {
           ),
         ),
       cleanUnmodified: () => this.#owned((frame) => isPage(frame) && this.#ready(frame)),
-      beginWriteback: () => one(page()),
-      beginSnapshot: () => one(page()),
+      beginWriteback: () => [page() as number, this.#thread],
+      beginSnapshot: () => [page() as number, this.#thread],
       endWriteback: () => {
         const frame = this.#frame(this.#bit(layout.WRITEBACK_BIT));
         return frame === undefined ? undefined : [frame, r.below(3)];
@@ -240,6 +246,7 @@ export class RandomCalls {
       stabilizeNext: () => [ofMapping(), r.below(2)],
       redirtyNext: () => [ofMapping(), r.below(2)],
       nextDirty: () => [ofMapping()],
+      nextWriteback: () => [ofMapping()],
       tagTowrite: () => one(page()),
     };
   }
@@ -269,9 +276,7 @@ export class RandomCalls {
         if (frame === undefined) return undefined;
         const [mapping, index] = this.#key;
         const thread = this.#memory.holders(frame);
-        return this.#found(thread, mapping, index) === layout.NONE
-          ? [frame, mapping, index, thread, r.below(5)]
-          : undefined;
+        return this.#found(thread, mapping, index) === layout.NONE ? [frame, mapping, index, thread] : undefined;
       },
       setUptodate: () => this.#owned((frame) => !this.#memory.bit(frame, layout.UPTODATE_BIT))?.slice(0, 1),
       condemn: () => (r.chance(30) ? this.#owned((frame) => frame < this.#memory.plan.frames) : undefined),
@@ -356,6 +361,11 @@ export class RandomCalls {
         const one = node();
         return [one, r.chance(80) ? frameOf(one) : (this.#frame() as number), r.below(100) - 50];
       },
+      answer: () => {
+        const one = node();
+        const scope = this.#memory.get(this.#memory.node(one) + layout.NODE_SCOPE);
+        return [one, frameOf(one), r.chance(70) ? scope : r.below(5), r.below(100) - 50];
+      },
       firstWaiter: () => [this.#record() ?? 0],
       nextWaiter: () => [node()],
       grant: () => {
@@ -381,7 +391,8 @@ export class RandomCalls {
       indexOf: page,
       mappingIdOf: page,
       dirtiedAt: page,
-      scopeOf: page,
+      viewOf: page,
+      transferState: () => [r.below(this.#memory.plan.transferCount)],
       blockWord: page,
       ledgerEntry: () => [this.#frame() as number, this.#thread],
       sizeOf: () => [r.below(2)],
@@ -392,6 +403,71 @@ export class RandomCalls {
         const held = this.#memory.get(layout.THREADS + thread * layout.THREAD_BYTES + layout.THREAD_CREDITS);
         return [thread, r.below(held + 1)];
       },
+    };
+  }
+
+  #views() {
+    const one = (frame: number | undefined): number[] | undefined => (frame === undefined ? undefined : [frame]);
+    const isPage = (frame: number): boolean => frame < this.#memory.plan.frames;
+    const locked = (frame: number): boolean => this.#mapped(frame) && this.#memory.holders(frame) > 0;
+    const viewed = this.#bit(layout.VIEW_BIT);
+    return {
+      openView: () => this.#owned((frame) => isPage(frame) && this.#ready(frame)),
+      revokeView: () => one(this.#frame((frame) => viewed(frame) && locked(frame)) ?? this.#frame(locked)),
+      ageView: () => this.#owned(isPage)?.slice(0, 1),
+      closeView: () => one(this.#frame(viewed) ?? this.#frame()),
+      optimisticBegin: () => [...this.#keyOf(this.#frame((frame) => this.#mapped(frame))), this.#thread],
+      markOwnerDied: () => this.#owned((frame) => this.#memory.bit(frame, layout.UPTODATE_BIT))?.slice(0, 1),
+      clearOwnerDied: () => one(this.#record(this.#bit(layout.OWNER_DIED_BIT)) ?? this.#record()),
+    };
+  }
+
+  #transfers() {
+    const r = this.#random;
+    const { transferCount, transitCount } = this.#memory.plan;
+    const any = (): number => r.below(transferCount);
+    const stateOf = (transfer: number): number => this.#memory.get(this.#memory.transfer(transfer));
+    const ownerOf = (transfer: number): number =>
+      (stateOf(transfer) >>> layout.TRANSFER_THREAD_SHIFT) & (layout.THREADS_MAX - 1);
+    const inState = (state: number): number | undefined =>
+      r.pick(upTo(transferCount).filter((transfer) => (stateOf(transfer) & layout.TRANSFER_STATE_MASK) === state));
+    const entryOf = (transfer: number): number | undefined =>
+      r.pick(upTo(transitCount).filter((entry) => this.#memory.get(this.#memory.transit(entry) + 4) === transfer + 1));
+    return {
+      openTransfer: () => [any(), this.#thread],
+      sendPage: () => {
+        const transfer = inState(layout.TRANSFER_OFFERED);
+        if (transfer === undefined) return undefined;
+        const thread = ownerOf(transfer);
+        const write = r.below(2);
+        const count = (entry: number): number => (write === 1 ? entry >>> 22 : (entry >>> 12) & 0x3ff);
+        const pinned = this.#holding(
+          (entry, _, holder) => (holder === thread ? count(entry) : 0),
+          (frame) => frame < this.#memory.plan.frames,
+        );
+        return pinned === undefined ? undefined : [r.below(transitCount), pinned[0], thread, write, transfer];
+      },
+      sendCredits: () => {
+        const transfer = inState(layout.TRANSFER_OFFERED);
+        if (transfer === undefined) return undefined;
+        const at = layout.THREADS + ownerOf(transfer) * layout.THREAD_BYTES;
+        return [transfer, ownerOf(transfer), r.below(this.#memory.get(at + layout.THREAD_CREDITS) + 1)];
+      },
+      adopt: () => {
+        const transfer = inState(layout.TRANSFER_OFFERED) ?? any();
+        return [transfer, stateOf(transfer) + (r.chance(20) ? 1 : 0), this.#thread];
+      },
+      transitOf: () => [r.below(transitCount), any()],
+      takePage: () => {
+        const transfer = inState(layout.TRANSFER_ADOPTING);
+        if (transfer === undefined) return undefined;
+        return [entryOf(transfer) ?? r.below(transitCount), ownerOf(transfer), transfer];
+      },
+      takeTransferCredits: () => {
+        const transfer = inState(layout.TRANSFER_ADOPTING);
+        return transfer === undefined ? undefined : [transfer, ownerOf(transfer)];
+      },
+      endTransfer: () => [inState(layout.TRANSFER_ADOPTING) ?? any()],
     };
   }
 }

@@ -45,7 +45,7 @@ type Coverage = Map<string, Map<number, number>>;
 function takeLatch(sides: readonly Side[], random: Random, name: Name, taken: readonly number[]): () => void {
   const [{ memory }] = sides as [Side];
   const { plan } = memory;
-  const nodes: readonly Name[] = ["grant", "withdraw", "dismiss"];
+  const nodes: readonly Name[] = ["grant", "withdraw", "dismiss", "answer"];
   const [first = 0, second = 0, third = 0] = taken;
   const frame = nodes.includes(name) ? memory.get(memory.node(first) + layout.NODE_FRAME) : first % plan.frames;
   const record = memory.record(frame) + layout.RECORD_QUEUE;
@@ -62,7 +62,16 @@ function takeLatch(sides: readonly Side[], random: Random, name: Name, taken: re
 }
 
 function runSeed(seed: number, text: string, coverage: Coverage): void {
-  const plan = planWords({ frames: 8, snapshots: 2, locks: 2, nodes: seed % 2 === 0 ? 3 : 6, mappings: 2, threads: 3 });
+  const plan = planWords({
+    frames: 8,
+    snapshots: 2,
+    locks: 2,
+    nodes: seed % 2 === 0 ? 3 : 6,
+    mappings: 2,
+    threads: 3,
+    transfers: 2,
+    transits: 2,
+  });
   const compiled = sideOf(plan, loadWords);
   const reference = sideOf(plan, ({ buffer }) => makeReference(text, buffer));
   const random = new Random(seed);
@@ -129,7 +138,16 @@ describe("the compiled page words and their reference", () => {
       grant: [layout.BUSY, layout.GONE, layout.LOST],
       withdraw: [layout.GONE, layout.LOST],
       dismiss: [layout.GONE, layout.LOST],
+      answer: [layout.GONE, layout.LOST],
       clearWaiters: [layout.BUSY, layout.LOST],
+      openView: [layout.BUSY],
+      closeView: [layout.BUSY],
+      optimisticBegin: [layout.BUSY, layout.GONE],
+      openTransfer: [layout.BUSY],
+      sendPage: [layout.BUSY],
+      adopt: [layout.GONE],
+      takePage: [layout.GONE],
+      endTransfer: [layout.BUSY],
     };
     for (const [name, answers] of Object.entries(wanted)) {
       for (const answer of answers) assert.ok(coverage.get(name)?.has(answer), `${name} never answered ${answer}`);

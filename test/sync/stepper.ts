@@ -25,17 +25,29 @@ const words: Words = reference === undefined ? loadWords(memory) : makeReference
 configureWords(words, plan);
 const count = new Int32Array(lives);
 
-/** Load, a counted write, write-back, a wait, store sync, shared locks, eviction. */
+/** Load, a counted write with a mapped view and a transfer, write-back, a wait, store sync, shared locks, eviction. */
 function lead(mapping: number, index: number): void {
   const frame = words.reserve(thread);
   words.find(mapping, index, thread);
-  words.insert(frame, mapping, index, thread, 1);
+  words.insert(frame, mapping, index, thread);
   words.setUptodate(frame);
   words.markDirty(frame, thread, 5, 0);
+  words.openView(frame, thread);
   words.exclusiveToCounted(frame, thread);
+  words.takeCredits(thread, 1);
+  const transfer = words.openTransfer(0, thread);
+  words.sendPage(0, frame, thread, 1, 0);
+  words.sendCredits(0, thread, 1);
+  words.adopt(0, transfer, thread);
+  words.takePage(0, thread, 0);
+  words.takeTransferCredits(0, thread);
+  words.endTransfer(0);
+  words.giveCredits(thread, 1);
   words.putCountedWrite(frame, thread, 1);
   words.lockShared(frame, mapping, index, thread);
-  words.beginWriteback(frame);
+  words.revokeView(frame);
+  words.closeView(frame);
+  words.beginWriteback(frame, thread);
   const node = words.enqueue(frame, mapping, index, layout.MODE_EXCLUSIVE, thread, 0);
   words.endWriteback(frame, layout.OUTCOME_UNSTABLE);
   words.unlockShared(frame, thread);

@@ -22,7 +22,7 @@ const startDeadlineMs = 30_000;
 
 /** Lets a worker step for a random while and terminates it. What is wrong with the memory then. */
 async function terminateOne(seed: number, reference?: string): Promise<string[]> {
-  const plan = planWords({ frames: 8, nodes: 6, threads: 2 });
+  const plan = planWords({ frames: 8, nodes: 6, threads: 2, transfers: 1, transits: 1 });
   const memory = sharedMemory(plan.bytes);
   const view = new WordsMemory(plan, memory.buffer);
   view.initialise();

@@ -13,6 +13,7 @@ import {
   MemoryStore,
   PageCache,
   type PageCacheOptions,
+  type PagesToken,
   type PinInfo,
   PinScope,
   PinfoldError,
@@ -25,7 +26,7 @@ import {
   putPage,
   putUserPages,
 } from "../../src/index.js";
-import { memory, offset, rawFile, tryPin, unpin } from "../../src/api/raw.js";
+import { memory, offset, optimisticBegin, optimisticValidate, rawFile, tryPin, unpin } from "../../src/api/raw.js";
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 const same = <A, B>(..._: Same<A, B> extends true ? [] : ["the types differ"]): void => {};
@@ -98,6 +99,8 @@ export async function surface(
   await pages.flush({ signal });
   pages.downgrade();
   pages.putUnmodified();
+  same<ReturnType<typeof pages.transfer>, PagesToken>();
+  same<ReturnType<typeof UserPages.adopt>, UserPages>();
   putUserPages(pages);
   putUserPages([pages]);
   putUserPages(several);
@@ -123,11 +126,21 @@ export async function surface(
   const frame: number = tryPin(raw, 0, true);
   const memoryAt: [Uint8Array, number] = [memory(raw, frame), offset(raw, frame)];
   unpin(raw, frame, false);
+  const without: number = optimisticBegin(raw, 0);
+  const good: boolean = optimisticValidate(raw, without);
+  same<ReturnType<typeof file.readOptimistic<bigint>>, bigint>();
+  const seen: string = file.readOptimistic(
+    0,
+    8,
+    (bytes: Uint8Array, start: number, end: number) => `${bytes[start]}${end}`,
+  );
 
   // @ts-expect-error a position is a number
   await file.getUserPages("0", 1);
   // @ts-expect-error a length is needed
   await file.getUserPages(0);
+  // @ts-expect-error what is to be done with the bytes is a function
+  file.readOptimistic(0, 8);
   // @ts-expect-error there is no such advice
   await file.advise(0, 0, "soon");
   // @ts-expect-error a scope comes from cache.scope()
@@ -138,13 +151,13 @@ export async function surface(
   pages.page(0).bytes = new Uint8Array(1);
   // @ts-expect-error the code is one of the table
   const unknown: ErrorCode = "ESOMETHING";
-  assert.ok([again, counts, ownerDied, read, plain, vectors, written, texts, sizes, memoryAt, unknown]);
+  assert.ok([again, counts, ownerDied, read, plain, vectors, written, texts, sizes, memoryAt, good, seen, unknown]);
 }
 
 test("the names of the public surface are there at run time", () => {
   for (const made of [PageCache, CachedFile, UserPages, UserPage, PinScope, PinfoldError, FileStore, MemoryStore])
     assert.equal(typeof made, "function");
-  assert.deepEqual(Object.keys(channels).sort(), ["healed", "leaked", "stuck", "writeError"]);
+  assert.deepEqual(Object.keys(channels).sort(), ["healed", "leaked", "recovered", "stuck", "writeError"]);
   assert.ok(Object.keys(errorAdvice).length > 20 && Object.keys(allOptions).length === 14);
   const error = new PinfoldError("EINVAL", "message", { cause: 5, operation: "test" });
   assert.deepEqual([error.code, error.name, error.cause, error.operation], ["EINVAL", "PinfoldError", 5, "test"]);

@@ -18,6 +18,7 @@ import { close, fdatasync, fdatasyncSync, fsync, fsyncSync, open, openSync, clos
 import { promisify } from "node:util";
 import { PinfoldError } from "../../base/errors.js";
 import type { SyncRequest } from "../../store/contract.js";
+import { cells } from "./descriptors.js";
 import type { Libc } from "./libc.js";
 import { descriptorPath, type OpenFile } from "./open.js";
 import { writeAll, writeAllSync, type Descriptors } from "./transfer.js";
@@ -29,21 +30,31 @@ const later = {
   open: promisify(open),
 };
 
-/** Words of `OpenFile.failures`. */
-const failed = 0;
-const healed = 1;
+/** Cells that the threads share: failed syncs so far, and how many of them a later sync has made good. */
+const failed = cells.failedSyncs;
+const healed = cells.healedSyncs;
 
 export class Durability {
   readonly #files: Descriptors;
   readonly #libc: Libc | null;
   readonly #path: string;
-  readonly #counts: Int32Array;
+  #counts: Int32Array;
 
-  constructor(file: OpenFile, files: Descriptors, libc: Libc | null) {
+  constructor(file: OpenFile, files: Descriptors, libc: Libc | null, counts: Int32Array) {
     this.#files = files;
     this.#libc = libc;
     this.#path = descriptorPath(files.buffered, file.path);
-    this.#counts = new Int32Array(file.failures);
+    this.#counts = counts;
+  }
+
+  /** From now on the counts stand in cells that other threads see too. */
+  shareCells(shared: Int32Array): void {
+    this.#counts = shared;
+  }
+
+  /** The thread of a sync has died: the kernel may have told it of an error, and tells that once. */
+  loseSync(): void {
+    this.#counts[failed] = (this.#counts[failed] as number) + 1;
   }
 
   async sync(request: SyncRequest): Promise<void> {

@@ -21,16 +21,18 @@ import { verifyMkwriteRequest } from "../../store/block-words.js";
 import type { MkwriteRequest, Store, StoreCapabilities, SyncRequest } from "../../store/contract.js";
 import { Durability } from "./durability.js";
 import { lookAtData, lookAtExtents } from "./extents.js";
+import { cells } from "./descriptors.js";
+import { KnownBlocks } from "./known-blocks.js";
 import { errno, falloc, loadLibc, systemError, type Libc } from "./libc.js";
-import { closeDescriptor, openFile, type FileStoreOptions, type OpenFile } from "./open.js";
+import { closeDescriptors, openFile, type FileStoreOptions, type OpenFile } from "./open.js";
 import { PortableReserve } from "./portable.js";
 import { FallocateReserve, grantAll, isUnsupported, type Reserve } from "./reserve.js";
 import { readAll, readAllSync, writeZeros, type Descriptors } from "./transfer.js";
 
 const ftruncateLater = promisify(ftruncate);
 
-/** What another thread needs to use the same open file: plain data. */
-export type FileStoreShare = OpenFile & { readonly kind: "pinfold-file-store"; readonly native: boolean };
+/** What another thread needs to use the same open file, beside the cells: plain data. */
+type FileStoreShare = OpenFile & { readonly kind: "pinfold-file-store" };
 
 export class FileStore implements Store {
   readonly capabilities: StoreCapabilities;
@@ -42,17 +44,23 @@ export class FileStore implements Store {
   readonly #libc: Libc | null;
   readonly #reserve: Reserve;
   readonly #durability: Durability;
+  readonly #known: KnownBlocks | undefined;
+  #cells: Int32Array;
   #closed = false;
 
-  private constructor(file: OpenFile, libc: Libc | null) {
+  private constructor(file: OpenFile, libc: Libc | null, shared: Int32Array) {
+    this.#cells = shared;
     this.#file = file;
     this.#libc = libc;
     this.#files = { main: file.main, buffered: file.buffered, fixedSize: file.device ? file.sizeBytes : undefined };
-    this.#reserve = reserveFor(file, this.#files, libc);
-    this.#durability = new Durability(file, this.#files, libc);
+    // Where files can share blocks, what is the file's own can become another's too.
+    this.#known = file.policy.shares ? undefined : new KnownBlocks(shared);
+    this.#reserve = reserveFor(file, this.#files, libc, this.#known);
+    this.#durability = new Durability(file, this.#files, libc, shared);
     this.key = file.key;
     this.name = file.path;
     this.sizeBytes = file.sizeBytes;
+    this.share = libc === null ? undefined : (words) => this.#share(words);
     this.capabilities = {
       reserves: file.policy.reserves,
       punchesHoles: file.policy.punchesHoles && libc !== null,
@@ -64,30 +72,47 @@ export class FileStore implements Store {
   }
 
   /**
-   * Opens a regular file or a block device.
+   * Opens a regular file or a block device. `own`: the cells that it will be shared by, if they are known already.
    * @throws PinfoldError ENOENT, EACCES, EISDIR; EBUSY when somebody else has it locked; EINVAL for options that exclude
    *   each other, another size than the file has, or a file system that refuses O_DIRECT.
    */
-  static async open(path: string, options: FileStoreOptions = {}): Promise<FileStore> {
+  static async open(
+    path: string,
+    options: FileStoreOptions = {},
+    own: Int32Array = new Int32Array(cells.count),
+  ): Promise<FileStore> {
     try {
-      return new FileStore(await openFile(path, options), loadLibc());
+      return new FileStore(await openFile(path, options, own), loadLibc(), own);
     } catch (error) {
       throw toPinfoldError(error, "open");
     }
   }
 
-  /** The same open file in another thread of the process; nothing is opened or locked again. */
-  static attach(share: FileStoreShare): FileStore {
-    const libc = share.native ? loadLibc() : null;
-    if (share.native && libc === null)
-      throw new PinfoldError("ENOTSUP", `attach '${share.path}': koffi loads in one thread and not in the other`);
-    return new FileStore(share, libc);
+  /**
+   * The same open file in another thread of the process; nothing is opened or locked again.
+   * @throws PinfoldError ENOTSUP, EINVAL
+   */
+  static attach(shared: string, own: Int32Array): FileStore {
+    const file = JSON.parse(shared) as FileStoreShare;
+    if (file.kind !== "pinfold-file-store") throw new PinfoldError("EINVAL", "these are not the facts of a file store");
+    const libc = loadLibc();
+    if (libc === null)
+      throw new PinfoldError("ENOTSUP", `attach '${file.path}': koffi loads in one thread and not in the other`);
+    return new FileStore(file, libc, own);
   }
 
-  /** For `attach`; can be posted to a worker. Without koffi the descriptors end with the thread that opened them. */
-  share(): FileStoreShare {
+  /** Only with koffi: without it the descriptors end with the thread that opened them, and it keeps the store to itself. */
+  readonly share: ((cells: Int32Array) => string) | undefined;
+
+  #share(shared: Int32Array): string {
     this.#open("share");
-    return { ...this.#file, kind: "pinfold-file-store", native: this.#libc !== null };
+    for (const [at, value] of this.#cells.entries()) shared[at] = value;
+    this.#cells = shared;
+    this.#durability.shareCells(shared);
+    this.#known?.shareCells(shared);
+    const facts: FileStoreShare = { ...this.#file, kind: "pinfold-file-store" };
+    const text = JSON.stringify(facts);
+    return text.length <= limits.storeFactsMax ? text : JSON.stringify({ ...facts, path: facts.path.slice(-256) });
   }
 
   /** Ends the use in this thread, and leaves the descriptors and the lock to those that still use them. */
@@ -223,6 +248,8 @@ export class FileStore implements Store {
       if (size < before && size % limits.blockSize !== 0) await this.#durability.settle();
     } catch (error) {
       throw this.#wrap(error, "truncate", size);
+    } finally {
+      this.#known?.forget();
     }
   }
 
@@ -241,6 +268,8 @@ export class FileStore implements Store {
         await this.#durability.settle();
     } catch (error) {
       throw this.#wrap(error, "punch", position);
+    } finally {
+      this.#known?.forget();
     }
   }
 
@@ -262,13 +291,23 @@ export class FileStore implements Store {
     }
   }
 
+  /** Closes what an open has left whose thread died: what stands in its cells. */
+  static abandon(own: Int32Array): void {
+    const libc = loadLibc();
+    // Without koffi the descriptors have ended with the thread.
+    if (libc !== null) closeDescriptors(libc, own);
+  }
+
+  loseSync(): void {
+    this.#durability.loseSync();
+  }
+
+  /** Also where another thread has died at it: closes what that one had not. */
   async close(): Promise<void> {
     this.#open("close");
     this.#closed = true;
-    const { main, buffered } = this.#files;
     try {
-      if (buffered !== main) closeDescriptor(this.#libc, buffered);
-      closeDescriptor(this.#libc, main);
+      closeDescriptors(this.#libc, this.#cells);
     } catch (error) {
       throw this.#wrap(error, "close");
     }
@@ -325,7 +364,7 @@ export class FileStore implements Store {
   }
 }
 
-function reserveFor(file: OpenFile, files: Descriptors, libc: Libc | null): Reserve {
+function reserveFor(file: OpenFile, files: Descriptors, libc: Libc | null, known: KnownBlocks | undefined): Reserve {
   if (file.device) return grantAll;
   const portable = new PortableReserve(files, file.policy.shares);
   const { policy } = file;
@@ -336,5 +375,6 @@ function reserveFor(file: OpenFile, files: Descriptors, libc: Libc | null): Rese
     file.main,
     policy.extents === "fiemap" ? lookAtExtents(libc) : lookAtData(libc),
     portable,
+    known,
   );
 }

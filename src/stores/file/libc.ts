@@ -1,5 +1,6 @@
 /**
- * The few calls of the C library that Node does not offer, through koffi: the only file that knows koffi.
+ * The few calls of the C library that Node does not offer and a store needs, through koffi. The only other file that knows
+ * koffi is sync/barrier.ts.
  *
  * koffi is loaded at the first use. Where it cannot load, on systems other than 64-bit Linux, or with PINFOLD_NO_KOFFI=1
  * in the environment, `loadLibc()` gives null and the store takes its portable way.
@@ -17,7 +18,7 @@ import { assert } from "../../base/assert.js";
 
 /** fallocate(2) modes. */
 export const falloc = { keepSize: 0x01, punchHole: 0x02, unshareRange: 0x40 } as const;
-export const seek = { end: 2, data: 3, hole: 4 } as const;
+export const seek = { set: 0, current: 1, end: 2, data: 3, hole: 4 } as const;
 
 /** Errno numbers that are told apart here; the same on every Linux. */
 export const errno = { EINTR: 4, ENXIO: 6, EAGAIN: 11, ENOSYS: 38, EINVAL: 22, EOPNOTSUPP: 95 } as const;
@@ -35,7 +36,7 @@ export interface Libc {
   fiemap(fd: number, request: Uint8Array): number;
   /** Drops clean pages of the range from the kernel's cache (posix_fadvise DONTNEED); length 0: to the end. */
   dropCached(fd: number, offset: number, length: number): number;
-  /** The position, or minus the errno. Moves the descriptor's offset, which nothing here uses. */
+  /** The position, or minus the errno. Moves the descriptor's offset, which only its close uses (descriptors.ts). */
   lseek(fd: number, offset: number, whence: number): number;
 }
 

@@ -5,7 +5,7 @@
  * removes a file that this very call created.
  *
  * Invariants: descriptors come from the C library where that can be called, so that they belong to the process and not to
- * the worker that opened them; a new file's directory entry is durable before the store is handed out, so that no sync has
+ * the worker that opened them, and are noted where others can close them (descriptors.ts); a new file's directory entry is durable before the store is handed out, so that no sync has
  * to think of it.
  *
  * See also: detect.ts, file-store.ts.
@@ -16,6 +16,7 @@ import { dirname } from "node:path";
 import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import { detectPolicy, devicePolicy, type Policy } from "./detect.js";
+import { cells, closeNoted } from "./descriptors.js";
 import { errno, loadLibc, openFlags, seek, systemError, type Libc } from "./libc.js";
 
 export interface FileStoreOptions {
@@ -41,8 +42,6 @@ export interface OpenFile {
   readonly readOnly: boolean;
   readonly device: boolean;
   readonly policy: Policy;
-  /** Shared by all threads that use the file: failed syncs so far, and how many of them a later sync has made good. */
-  readonly failures: SharedArrayBuffer;
 }
 
 /** The path of an open descriptor, to open its file once more. */
@@ -50,40 +49,40 @@ export function descriptorPath(fd: number, path: string): string {
   return process.platform === "linux" ? `/proc/self/fd/${fd}` : path;
 }
 
-export async function openFile(path: string, options: FileStoreOptions): Promise<OpenFile> {
+/** `noted`: the store's cells, in which the descriptors stand as soon as they are open. */
+export async function openFile(path: string, options: FileStoreOptions, noted: Int32Array): Promise<OpenFile> {
   checkOptions(path, options);
   const libc = loadLibc();
-  const { fd, created } = openOrCreate(libc, path, options);
-  const opened = [fd];
+  const { fd, created } = openOrCreate(libc, path, options, noted);
   try {
     const file = await examine(libc, path, fd, options);
     if (options.lock ?? true) takeLock(libc, fd, path, options.readOnly ?? false);
     const sizeBytes = giveSize(fd, file, path, options);
     let buffered = fd;
     if (options.direct === true) {
-      buffered = openDescriptor(
-        libc,
-        descriptorPath(fd, path),
-        options.readOnly === true ? openFlags.readOnly : openFlags.readWrite,
-      );
-      opened.push(buffered);
+      const flags = options.readOnly === true ? openFlags.readOnly : openFlags.readWrite;
+      buffered = openDescriptor(libc, descriptorPath(fd, path), flags, noted, cells.buffered);
     }
     if (created) await syncDirectory(path);
     return { ...file, sizeBytes, buffered };
   } catch (error) {
-    for (const each of opened) closeDescriptor(libc, each);
+    closeDescriptors(libc, noted);
     if (created) await unlink(path).catch(() => {});
     throw error;
   }
 }
 
-export function closeDescriptor(libc: Libc | null, fd: number): void {
-  if (libc === null) {
-    closeSync(fd);
+/** Closes the descriptors that stand in a store's cells. */
+export function closeDescriptors(libc: Libc | null, noted: Int32Array): void {
+  if (libc !== null) {
+    closeNoted(libc, noted);
     return;
   }
-  const failed = libc.close(fd);
-  if (failed !== 0 && failed !== errno.EINTR) throw systemError(failed, "close");
+  for (const at of [cells.buffered, cells.main]) {
+    const fd = (noted[at] as number) - 1;
+    noted[at] = 0;
+    if (fd >= 0) closeSync(fd);
+  }
 }
 
 function checkOptions(path: string, options: FileStoreOptions): void {
@@ -100,24 +99,31 @@ function checkOptions(path: string, options: FileStoreOptions): void {
     throw new PinfoldError("ENOTSUP", `open '${path}': this system has no O_DIRECT`, { operation: "open" });
 }
 
-function openDescriptor(libc: Libc | null, path: string, flags: number): number {
-  return libc === null ? openSync(path, flags, 0o666) : libc.open(path, flags, 0o666);
+function openDescriptor(libc: Libc | null, path: string, flags: number, noted: Int32Array, at: number): number {
+  noted[at] = (libc === null ? openSync(path, flags, 0o666) : libc.open(path, flags, 0o666)) + 1;
+  return (noted[at] as number) - 1;
 }
 
 /** Tells a new file from one that was there: only a new one may be removed again. */
-function openOrCreate(libc: Libc | null, path: string, options: FileStoreOptions): { fd: number; created: boolean } {
+function openOrCreate(
+  libc: Libc | null,
+  path: string,
+  options: FileStoreOptions,
+  noted: Int32Array,
+): { fd: number; created: boolean } {
+  const open = (how: number) => openDescriptor(libc, path, how, noted, cells.main);
   const flags =
     (options.readOnly === true ? openFlags.readOnly : openFlags.readWrite) |
     (options.direct === true ? openFlags.direct : 0);
   try {
     if (options.create === true) {
       try {
-        return { fd: openDescriptor(libc, path, flags | openFlags.create | openFlags.exclusive), created: true };
+        return { fd: open(flags | openFlags.create | openFlags.exclusive), created: true };
       } catch (error) {
         if ((error as { code?: unknown }).code !== "EEXIST") throw error;
       }
     }
-    return { fd: openDescriptor(libc, path, flags), created: false };
+    return { fd: open(flags), created: false };
   } catch (error) {
     if (options.direct === true && (error as { code?: unknown }).code === "EINVAL") {
       throw new PinfoldError(
@@ -137,7 +143,6 @@ async function examine(libc: Libc | null, path: string, fd: number, options: Fil
     main: fd,
     buffered: fd,
     readOnly: options.readOnly ?? false,
-    failures: new SharedArrayBuffer(8),
   };
   if (stat.isDirectory()) throw new PinfoldError("EISDIR", `open '${path}': is a directory`, { operation: "open" });
   if (stat.isBlockDevice()) {

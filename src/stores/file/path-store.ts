@@ -18,7 +18,17 @@ export const pathStore = {
     }
   },
 
-  open(path: string, options: FileStoreOptions): Promise<FileStore> {
-    return FileStore.open(path, options);
+  open(path: string, options: FileStoreOptions, cells?: Int32Array): Promise<FileStore> {
+    return FileStore.open(path, options, cells);
+  },
+
+  /** Closes what an open in a thread that died has left. */
+  abandon(cells: Int32Array): void {
+    FileStore.abandon(cells);
+  },
+
+  /** In another thread, from what the store there shared. @throws PinfoldError ENOTSUP, EINVAL */
+  attach(shared: string, cells: Int32Array): FileStore {
+    return FileStore.attach(shared, cells);
   },
 };

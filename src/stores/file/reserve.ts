@@ -2,7 +2,8 @@
  * Reservation with fallocate: what pageMkwrite, cancelMkwrite and allocate do on a file system that keeps the promise.
  *
  * A grant looks at what the range has (extents.ts) and calls fallocate for exactly the pieces that it lacks, with
- * KEEP_SIZE, so that a crash never shows a rounded-up size. What the range has already costs the look alone.
+ * KEEP_SIZE, so that a crash never shows a rounded-up size. What the range has already costs the look alone, and not even
+ * that where it is remembered (known-blocks.ts).
  *
  * Invariants: all or nothing: when a piece fails, the holes filled before it are punched again, and no word changes; only
  * blocks that were whole holes get the *reserved* bit, so that a cancel cannot punch anything that was there; nothing
@@ -17,6 +18,7 @@ import { limits } from "../../base/limits.js";
 import { addBlockBits, endBlock, firstBlock, forEachReserved } from "../../store/block-words.js";
 import { blockBits, type MkwriteRequest } from "../../store/contract.js";
 import type { Look, Piece } from "./extents.js";
+import type { KnownBlocks } from "./known-blocks.js";
 import { errno, falloc, systemError, type Libc } from "./libc.js";
 import type { PortableReserve } from "./portable.js";
 
@@ -48,12 +50,15 @@ export class FallocateReserve implements Reserve {
   readonly #look: Look;
   /** For files on which fallocate turns out not to work (ext3, say). */
   readonly #portable: PortableReserve;
+  /** Where blocks can be remembered. */
+  readonly #known: KnownBlocks | undefined;
 
-  constructor(libc: Libc, fd: number, look: Look, portable: PortableReserve) {
+  constructor(libc: Libc, fd: number, look: Look, portable: PortableReserve, known: KnownBlocks | undefined) {
     this.#libc = libc;
     this.#fd = fd;
     this.#look = look;
     this.#portable = portable;
+    this.#known = known;
   }
 
   grant(request: MkwriteRequest): Promise<void> | void {
@@ -106,7 +111,8 @@ export class FallocateReserve implements Reserve {
   #missing(request: MkwriteRequest): readonly Piece[] {
     const first = firstBlock(request.position);
     const end = endBlock(request.position, request.length);
-    const found = this.#look(this.#fd, first, end);
+    const look = (from: number, to: number) => this.#look(this.#fd, from, to);
+    const found = this.#known ? this.#known.missing(first, end, look) : look(first, end);
     if (typeof found !== "number") return found;
     // Cannot be found out here: reserve all of it, and never take it for a hole.
     if (isUnsupported(found)) return [{ kind: "part", first, end }];
@@ -142,6 +148,7 @@ export class FallocateReserve implements Reserve {
     for (const piece of pieces) {
       if (piece.kind !== "hole") continue;
       for (let block = piece.first; block < piece.end; block++) addBlockBits(request, block, blockBits.reserved);
+      this.#known?.add(piece.first, piece.end);
     }
   }
 
@@ -153,6 +160,7 @@ export class FallocateReserve implements Reserve {
   /** A failure is no harm: the space stays, unwritten, and reads as zeros. */
   #punch(first: number, end: number): void {
     this.#libc.fallocate(this.#fd, falloc.punchHole | falloc.keepSize, first * blockSize, (end - first) * blockSize);
+    this.#known?.forget();
   }
 }
 

@@ -2,20 +2,23 @@
  * Dirty, write-back, unstable: the arrows of a page's contents, each with the list it moves the frame to and the counts.
  *
  * Invariants, whenever the lists' latch is free:
- * * dirty: on its mapping's dirty list. Not dirty, under write-back: on no list. Neither, unstable: on the mapping's
- *   unstable list of its epoch. None of the three (clean): on a reclaim queue, or on none and OFF.
+ * * dirty: on its mapping's dirty list. Not dirty, under write-back: on its mapping's write-back list. Neither, unstable: on the
+ *   mapping's unstable list of its epoch. None of the three (clean): on a reclaim queue, or on none and OFF.
  * * Dirty and unstable exclude each other. Dirty and write-back together: a snapshot is in flight.
  * * GRANT is set while dirty, under write-back or unstable. A block word is 0 while GRANT is not set.
+ * * WRITER is the slot of the thread that writes the page back, while it is under write-back; else 0.
+ * * VIEW is set only on dirty pages.
  * * The counts of a mapping and of the header are the numbers of frames with the bit.
  */
 
 import {
-  BLOCKS_GRANTED, BUSY, HEADER_DIRTY, HEADER_UNSTABLE, HEADER_WRITEBACK, LIST_DIRTY, LIST_MAIN, LIST_SMALL, LIST_UNSTABLE_0, LOST,
-  MAPPING_DIRTY, MAPPING_DIRTY_LIST, MAPPING_EPOCH, MAPPING_UNSTABLE, MAPPING_UNSTABLE_LIST_0, MAPPING_WRITEBACK, NONE, OK,
-  OUTCOME_FAILED, OUTCOME_UNSTABLE, RECORD_DIRTIED, RECORD_MAPPING, WAKE,
+  BLOCKS_GRANTED, BUSY, HEADER_DIRTY, HEADER_UNSTABLE, HEADER_WRITEBACK, LIST_DIRTY, LIST_MAIN, LIST_SMALL, LIST_UNSTABLE_0, LIST_WRITEBACK, LOST,
+  MAPPING_DIRTY, MAPPING_DIRTY_LIST, MAPPING_EPOCH, MAPPING_UNSTABLE, MAPPING_UNSTABLE_LIST_0, MAPPING_WRITEBACK, MAPPING_WRITEBACK_LIST,
+  NONE, OK, OUTCOME_FAILED, OUTCOME_UNSTABLE, RECORD_DIRTIED, RECORD_MAPPING, WAKE, WRITER_SHIFT,
 } from "../layout";
 import {
-  DIRTY, EPOCH, EXCLUSIVE, FAILED, FRESH, GRANT, HOLDERS, MAIN, MODIFIED, OFF, READS, TOWRITE, UNSTABLE, WAITERS, WRITEBACK, WRITES,
+  DIRTY, EPOCH, EXCLUSIVE, FAILED, FRESH, GRANT, HOLDERS, MAIN, MODIFIED, OFF, READS, TOWRITE, UNSTABLE, VIEW, WAITERS, WRITEBACK,
+  WRITER, WRITES,
   addLatched, appendLatched, blocksOf, isOwner, mappingOf, recordOf, tryLatchLists, unlatchLists, unlinkLatched, writesIn,
 } from "./memory";
 
@@ -91,7 +94,7 @@ export function cleanUnmodified(frame: u32, thread: u32): i32 {
   let mapping: u32 = u32(atomic.load<u16>(record + RECORD_MAPPING));
   if (!tryLatchLists()) return LOST;
   let word: u64 = atomic.load<u64>(record);
-  if (!isOwner(word, thread) || (word & (DIRTY | FRESH)) != (DIRTY | FRESH) || (word & (MODIFIED | WRITEBACK | WRITES)) != 0) {
+  if (!isOwner(word, thread) || (word & (DIRTY | FRESH)) != (DIRTY | FRESH) || (word & (MODIFIED | WRITEBACK | WRITES | VIEW)) != 0) {
     unlatchLists();
     return BUSY;
   }
@@ -110,23 +113,25 @@ export function cleanUnmodified(frame: u32, thread: u32): i32 {
 
 /**
  * Step, guard of R1, R14, R20: dirty becomes write-back, before the I/O starts. The caller holds the page lock shared and
- * there is no counted write pin, so that the bytes stay as they are. OK, BUSY (not dirty, in flight, pinned), LOST.
+ * there is no counted write pin and no view that may store, so that the bytes stay as they are. OK, BUSY (not dirty, in
+ * flight, pinned, VIEW), LOST.
  */
-export function beginWriteback(frame: u32): i32 {
+export function beginWriteback(frame: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
   let mapping: u32 = u32(atomic.load<u16>(record + RECORD_MAPPING));
   if (!tryLatchLists()) return LOST;
   let word: u64 = atomic.load<u64>(record);
-  if ((word & DIRTY) == 0 || (word & (EXCLUSIVE | WRITEBACK | WRITES)) != 0) {
+  if ((word & DIRTY) == 0 || (word & (EXCLUSIVE | WRITEBACK | WRITES | VIEW)) != 0) {
     unlatchLists();
     return BUSY;
   }
-  let after: u64 = (word & ~(DIRTY | TOWRITE | FAILED | FRESH | MODIFIED)) | WRITEBACK;
+  let after: u64 = (word & ~(DIRTY | TOWRITE | FAILED | FRESH | MODIFIED | WRITER)) | WRITEBACK | (u64(thread) << WRITER_SHIFT);
   if (atomic.cmpxchg<u64>(record, word, after) != word) {
     unlatchLists();
     return LOST;
   }
   unlinkLatched(frame, mapping);
+  appendLatched(frame, LIST_WRITEBACK, mapping);
   countDirty(mapping, -1);
   countWriteback(mapping, 1);
   unlatchLists();
@@ -135,9 +140,10 @@ export function beginWriteback(frame: u32): i32 {
 
 /**
  * Step: a snapshot of a page that stays dirty starts on its way. The caller holds the page lock: shared, where there are
- * counted write pins, or exclusive (flush() by its owner); else the page could change hands, or frames. The caller copies the bytes after this. OK, BUSY, LOST. Guard of R25: one write of a page at a time.
+ * counted write pins, or exclusive (flush() by its owner); else the page could change hands, or frames. The caller copies the
+ * bytes after this. OK, BUSY, LOST. Guard of R25: one write of a page at a time.
  */
-export function beginSnapshot(frame: u32): i32 {
+export function beginSnapshot(frame: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
   let mapping: u32 = u32(atomic.load<u16>(record + RECORD_MAPPING));
   if (!tryLatchLists()) return LOST;
@@ -146,7 +152,8 @@ export function beginSnapshot(frame: u32): i32 {
     unlatchLists();
     return BUSY;
   }
-  if (atomic.cmpxchg<u64>(record, word, (word & ~(TOWRITE | FAILED)) | WRITEBACK | MODIFIED) != word) {
+  let after: u64 = (word & ~(TOWRITE | FAILED | WRITER)) | WRITEBACK | MODIFIED | (u64(thread) << WRITER_SHIFT);
+  if (atomic.cmpxchg<u64>(record, word, after) != word) {
     unlatchLists();
     return LOST;
   }
@@ -164,7 +171,7 @@ export function endWriteback(frame: u32, outcome: i32): i32 {
   let mapping: u32 = u32(atomic.load<u16>(record + RECORD_MAPPING));
   if (!tryLatchLists()) return LOST;
   let word: u64 = atomic.load<u64>(record);
-  let after: u64 = word & ~WRITEBACK;
+  let after: u64 = word & ~(WRITEBACK | WRITER);
   let epoch: u32 = atomic.load<u32>(mappingOf(mapping) + MAPPING_EPOCH);
   if ((word & DIRTY) != 0) {
     if (outcome == OUTCOME_FAILED) after = after | FAILED;
@@ -183,6 +190,7 @@ export function endWriteback(frame: u32, outcome: i32): i32 {
   // What has been written is no longer a reservation that could be given back.
   if (outcome != OUTCOME_FAILED) atomic.and<u32>(blocksOf(frame), BLOCKS_GRANTED);
   if ((word & DIRTY) == 0) {
+    unlinkLatched(frame, mapping);
     if (outcome == OUTCOME_FAILED) {
       appendLatched(frame, LIST_DIRTY, mapping);
       countDirty(mapping, 1);
@@ -275,6 +283,20 @@ export function nextDirty(mapping: u32): i32 {
   }
   unlinkLatched(head - 1, mapping);
   appendLatched(head - 1, LIST_DIRTY, mapping);
+  unlatchLists();
+  return i32(head - 1);
+}
+
+/** Step: the frame at the head of the mapping's write-back list, which moves to its tail; as nextDirty. NONE or LOST. */
+export function nextWriteback(mapping: u32): i32 {
+  if (!tryLatchLists()) return LOST;
+  let head: u32 = atomic.load<u32>(mappingOf(mapping) + MAPPING_WRITEBACK_LIST);
+  if (head == 0) {
+    unlatchLists();
+    return NONE;
+  }
+  unlinkLatched(head - 1, mapping);
+  appendLatched(head - 1, LIST_WRITEBACK, mapping);
   unlatchLists();
   return i32(head - 1);
 }

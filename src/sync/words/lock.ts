@@ -2,20 +2,21 @@
  * The page lock and counted pins: steps on one page word (and its owner's ledger).
  *
  * Invariants: a word is exclusive (owner's slot in the holders' field) or shared (a count there), never both. The version
- * is even exactly while the record is mapped, not exclusive, without counted write pins: a writer makes it odd after it
- * has the word and even again before it lets go. A ledger entry of a thread counts its shared holds and counted pins.
+ * is even exactly while the record is mapped, not exclusive, without counted write pins and without VIEW: a writer makes it
+ * odd after it has the word and even again before it lets go (and odd again, if that swap is lost). A ledger entry of a thread
+ * counts its shared holds and counted pins.
  *
  * A swap that succeeded on a record whose key had changed meanwhile (another page came into the frame) is undone; where
  * somebody met that hold and waits, or left the frame to it to put back, the answer is LOST_WAKE: wake and requeue.
  */
 
 import {
-  BUSY, DEADLOCK, FULL, GONE, HOLDERS_MAX, IDLE, LOST, LOST_WAKE, OK, READS_MAX, RECORD_NEXT, RECORD_QUEUE, RECORD_SCOPE,
+  BUSY, DEADLOCK, FULL, GONE, HOLDERS_MAX, IDLE, LOST, LOST_WAKE, OK, READS_MAX, RECORD_NEXT,
   RECORD_VERSION, STATE_MAPPED, THREAD_RACED, WAKE, WRITES_MAX, HEADER_WRITE_PINNED,
 } from "../layout";
 import {
-  EVICTING, EXCLUSIVE, FRESH, GATE, HOLDERS, MODIFIED, OFF, ONE_HOLDER, ONE_READ, ONE_WRITE, READS, STATES, WAITERS, WRITES,
-  bucketsAt, frames, holdersIn, isOwner, keyIs, ledgerOf, ownedBy, readsIn, recordOf, threadOf, touched,
+  EVICTING, EXCLUSIVE, FRESH, GATE, HOLDERS, MODIFIED, OFF, ONE_HOLDER, ONE_READ, ONE_WRITE, READS, STATES, VIEW, WAITERS, WRITES,
+  bucketsAt, frames, holdersIn, isOwner, keyIs, ledgerOf, othersWrite, ownedBy, readsIn, recordOf, threadOf, touched,
   tryLatchLists, unlatchLists, writesIn,
 } from "./memory";
 
@@ -100,11 +101,12 @@ export function tryPinShared(mapping: u32, index: u32, thread: u32): i32 {
 }
 
 /**
- * Takes the lock of a page that has counted write pins. The lists' latch keeps the page in its frame between the look at its
- * key and the swap, so that nothing has to be undone: a put that met an owner who is none would leave the version odd.
+ * Takes the lock of a page that others may be writing to (counted write pins, a view). The lists' latch keeps the page in its
+ * frame between the look at its key and the swap, so that nothing has to be undone: a put that met an owner who is none would
+ * leave the version odd.
  */
 @inline
-function lockPinned(frame: u32, mapping: u32, index: u32, thread: u32, scope: u32): i32 {
+function lockPinned(frame: u32, mapping: u32, index: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
   if (!tryLatchLists()) return LOST;
   let word: u64 = atomic.load<u64>(record);
@@ -115,19 +117,18 @@ function lockPinned(frame: u32, mapping: u32, index: u32, thread: u32, scope: u3
   else if (atomic.cmpxchg<u64>(record, word, touched(word) | ownedBy(thread)) != word) answer = LOST;
   unlatchLists();
   if (answer != OK) return answer;
-  atomic.add<u32>(record + RECORD_VERSION, writesIn(word) == 0 ? 1 : 2);
-  atomic.store<u32>(record + RECORD_SCOPE, scope);
+  atomic.add<u32>(record + RECORD_VERSION, othersWrite(word) ? 2 : 1);
   return OK;
 }
 
-/** Step. Takes the page lock exclusive for `thread`, in `scope` (0: none). OK, LOST, BUSY, GONE or LOST_WAKE. */
-export function lockExclusive(frame: u32, mapping: u32, index: u32, thread: u32, scope: u32): i32 {
+/** Step. Takes the page lock exclusive for `thread`. OK, LOST, BUSY, GONE or LOST_WAKE. */
+export function lockExclusive(frame: u32, mapping: u32, index: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
   let word: u64 = atomic.load<u64>(record);
   if ((word & STATES) != STATE_MAPPED || !keyIs(record, mapping, index)) return GONE;
   if ((word & EVICTING) != 0) return LOST;
   if ((word & (EXCLUSIVE | HOLDERS | WAITERS)) != 0) return BUSY;
-  if (writesIn(word) != 0) return lockPinned(frame, mapping, index, thread, scope);
+  if (othersWrite(word)) return lockPinned(frame, mapping, index, thread);
   let owned: u64 = ownedBy(thread);
   if (atomic.cmpxchg<u64>(record, word, touched(word) | owned) != word) return LOST;
   if (!keyIs(record, mapping, index)) {
@@ -135,7 +136,6 @@ export function lockExclusive(frame: u32, mapping: u32, index: u32, thread: u32,
     return afterRelease(after) != 0 ? LOST_WAKE : LOST;
   }
   atomic.add<u32>(record + RECORD_VERSION, 1);
-  atomic.store<u32>(record + RECORD_SCOPE, scope);
   return OK;
 }
 
@@ -149,7 +149,7 @@ export function unlockShared(frame: u32, thread: u32): i32 {
 /** The word without FRESH and MODIFIED where the last writer leaves, with MODIFIED where others stay. */
 @inline
 function writerLeft(word: u64, modified: u32): u64 {
-  if ((word & (EXCLUSIVE | WRITES)) == 0) return word & ~(FRESH | MODIFIED);
+  if ((word & (EXCLUSIVE | WRITES | VIEW)) == 0) return word & ~(FRESH | MODIFIED);
   return modified != 0 ? word | MODIFIED : word;
 }
 
@@ -159,16 +159,24 @@ export function unlockExclusive(frame: u32, thread: u32, modified: u32): i32 {
   let word: u64 = atomic.load<u64>(record);
   if (!isOwner(word, thread)) return GONE;
   let after: u64 = writerLeft(word - ownedBy(thread), modified);
-  let bump: u32 = writesIn(word) == 0 ? 1 : 2;
-  let scope: u32 = atomic.load<u32>(record + RECORD_SCOPE);
-  atomic.store<u32>(record + RECORD_SCOPE, 0);
+  let bump: u32 = othersWrite(word) ? 2 : 1;
   atomic.add<u32>(record + RECORD_VERSION, bump);
   if (atomic.cmpxchg<u64>(record, word, after) != word) {
     atomic.add<u32>(record + RECORD_VERSION, bump);
-    atomic.store<u32>(record + RECORD_SCOPE, scope);
     return LOST;
   }
   return afterRelease(after);
+}
+
+/**
+ * Step. The exclusive lock of a dead thread becomes that of `thread`, which cleans up after it: nobody comes between. OK; GONE: the
+ * dead one does not have it; LOST.
+ */
+export function takeOver(frame: u32, dead: u32, thread: u32): i32 {
+  let record: u32 = recordOf(frame);
+  let word: u64 = atomic.load<u64>(record);
+  if (!isOwner(word, dead)) return GONE;
+  return atomic.cmpxchg<u64>(record, word, word - ownedBy(dead) + ownedBy(thread)) == word ? OK : LOST;
 }
 
 /** Step. Exclusive becomes shared. WAKE bit, or LOST. */
@@ -177,13 +185,10 @@ export function downgrade(frame: u32, thread: u32, modified: u32): i32 {
   let word: u64 = atomic.load<u64>(record);
   if (!isOwner(word, thread)) return GONE;
   let after: u64 = writerLeft(word - ownedBy(thread), modified) + ONE_HOLDER;
-  let bump: u32 = writesIn(word) == 0 ? 1 : 2;
-  let scope: u32 = atomic.load<u32>(record + RECORD_SCOPE);
-  atomic.store<u32>(record + RECORD_SCOPE, 0);
+  let bump: u32 = othersWrite(word) ? 2 : 1;
   atomic.add<u32>(record + RECORD_VERSION, bump);
   if (atomic.cmpxchg<u64>(record, word, after) != word) {
     atomic.add<u32>(record + RECORD_VERSION, bump);
-    atomic.store<u32>(record + RECORD_SCOPE, scope);
     return LOST;
   }
   addLedger(frame, thread, LEDGER_SHARED);
@@ -191,15 +196,14 @@ export function downgrade(frame: u32, thread: u32, modified: u32): i32 {
 }
 
 /** Step. The only shared holder becomes exclusive. OK, LOST, or BUSY while there are others. */
-export function upgrade(frame: u32, thread: u32, scope: u32): i32 {
+export function upgrade(frame: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
   let word: u64 = atomic.load<u64>(record);
   if ((word & EXCLUSIVE) != 0) return GONE;
   if (holdersIn(word) != 1) return BUSY;
   let after: u64 = (word - ONE_HOLDER) | ownedBy(thread);
   if (atomic.cmpxchg<u64>(record, word, after) != word) return LOST;
-  atomic.add<u32>(record + RECORD_VERSION, writesIn(word) == 0 ? 1 : 2);
-  atomic.store<u32>(record + RECORD_SCOPE, scope);
+  atomic.add<u32>(record + RECORD_VERSION, othersWrite(word) ? 2 : 1);
   addLedger(frame, thread, 0 - LEDGER_SHARED);
   return OK;
 }
@@ -211,10 +215,7 @@ export function exclusiveToCounted(frame: u32, thread: u32): i32 {
   if (!isOwner(word, thread)) return GONE;
   if (writesIn(word) >= u32(WRITES_MAX)) return FULL;
   let after: u64 = word - ownedBy(thread) + ONE_WRITE;
-  let scope: u32 = atomic.load<u32>(record + RECORD_SCOPE);
-  atomic.store<u32>(record + RECORD_SCOPE, 0);
   if (atomic.cmpxchg<u64>(record, word, after) != word) {
-    atomic.store<u32>(record + RECORD_SCOPE, scope);
     return LOST;
   }
   atomic.add<u32>(record + RECORD_VERSION, 2);
@@ -247,7 +248,7 @@ export function putCountedWrite(frame: u32, thread: u32, modified: u32): i32 {
   let word: u64 = atomic.load<u64>(record);
   let left: u64 = word - ONE_WRITE;
   let after: u64 = writerLeft(left, modified);
-  let bump: u32 = (left & (EXCLUSIVE | WRITES)) == 0 ? 1 : 2;
+  let bump: u32 = (left & (EXCLUSIVE | WRITES | VIEW)) == 0 ? 1 : 2;
   atomic.add<u32>(record + RECORD_VERSION, bump);
   if (atomic.cmpxchg<u64>(record, word, after) != word) {
     atomic.add<u32>(record + RECORD_VERSION, bump);

@@ -10,12 +10,12 @@
  */
 
 import {
-  HEADER_LISTS, HEADER_LISTS_LATCH, LINK_FRAME_MASK, LINK_LIST_SHIFT, LIST_DIRTY, LIST_UNSTABLE_0, LIST_UNSTABLE_1,
+  HEADER_LISTS, HEADER_LISTS_LATCH, LINK_FRAME_MASK, LINK_LIST_SHIFT, LIST_DIRTY, LIST_WRITEBACK,
   MAPPINGS, MAPPING_BYTES, MAPPING_DIRTY_LIST, NODES, NODE_BYTES, RECORDS, RECORD_INDEX, RECORD_MAPPING, RECORD_SHIFT,
   THREADS, THREAD_BYTES,
   EXCLUSIVE_BIT, WAITERS_BIT, GATE_BIT, EVICTING_BIT, HOLDERS_SHIFT, READS_SHIFT, OFF_BIT, WRITES_SHIFT, UPTODATE_BIT,
   DIRTY_BIT, WRITEBACK_BIT, UNSTABLE_BIT, EPOCH_BIT, GRANT_BIT, TOWRITE_BIT, FRESH_BIT, MODIFIED_BIT, OWNER_DIED_BIT,
-  VIEW_BIT, FAILED_BIT, FREQUENCY_SHIFT, MAIN_BIT, HOLDERS_MASK, READS_MASK, WRITES_MASK, STATE_MASK,
+  VIEW_BIT, FAILED_BIT, FREQUENCY_SHIFT, MAIN_BIT, WRITER_SHIFT, HOLDERS_MASK, READS_MASK, WRITES_MASK, STATE_MASK,
 } from "../layout";
 
 export const EXCLUSIVE: u64 = 1 << EXCLUSIVE_BIT;
@@ -44,6 +44,7 @@ export const FAILED: u64 = 1 << FAILED_BIT;
 export const ONE_FREQUENCY: u64 = 1 << FREQUENCY_SHIFT;
 export const FREQUENCY: u64 = 3 << FREQUENCY_SHIFT;
 export const MAIN: u64 = 1 << MAIN_BIT;
+export const WRITER: u64 = 0xf << WRITER_SHIFT;
 export const STATES: u64 = STATE_MASK;
 
 // Set once a thread by configure(), then constant.
@@ -54,10 +55,13 @@ export let linksAt: u32 = 0;
 export let blocksAt: u32 = 0;
 export let ghostAt: u32 = 0;
 export let ledgerAt: u32 = 0;
+export let transfersAt: u32 = 0;
+export let transitsAt: u32 = 0;
 
 /** Tells this thread's instance where the regions are (frames/plan.ts computes them). */
 export function configure(
   frameCount: u32, recordCount: u32, buckets: u32, links: u32, blocks: u32, ghosts: u32, ledger: u32,
+  transfers: u32, transits: u32,
 ): void {
   frames = frameCount;
   records = recordCount;
@@ -66,6 +70,8 @@ export function configure(
   blocksAt = blocks;
   ghostAt = ghosts;
   ledgerAt = ledger;
+  transfersAt = transfers;
+  transitsAt = transits;
 }
 
 @inline
@@ -123,6 +129,12 @@ export function writesIn(word: u64): u32 {
   return u32(word >> WRITES_SHIFT) & WRITES_MASK;
 }
 
+/** Whether anybody but the lock's owner may be changing the bytes: a counted write pin, or a view that may store. */
+@inline
+export function othersWrite(word: u64): bool {
+  return (word & (WRITES | VIEW)) != 0;
+}
+
 /** The word with the owner's slot in its holders' field. */
 @inline
 export function ownedBy(thread: u32): u64 {
@@ -154,7 +166,7 @@ export function unlatchLists(): void {
 
 @inline
 export function listOf(list: u32, mapping: u32): u32 {
-  return list >= u32(LIST_DIRTY) && list <= u32(LIST_UNSTABLE_1)
+  return list >= u32(LIST_DIRTY) && list <= u32(LIST_WRITEBACK)
     ? mappingOf(mapping) + MAPPING_DIRTY_LIST + ((list - LIST_DIRTY) << 4)
     : HEADER_LISTS + (list << 4);
 }

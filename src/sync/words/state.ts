@@ -2,10 +2,10 @@
  * Reading of shared words by callers, one load each, and the few counters that need no more than one addition.
  */
 import {
-  HEADER_CREDITS, LOST, BUSY, MAPPING_SIZE, OK, RECORD_DIRTIED, RECORD_INDEX, RECORD_MAPPING, RECORD_SCOPE, RECORD_VERSION,
+  HEADER_CREDITS, LOST, BUSY, MAPPING_SIZE, OK, RECORD_DIRTIED, RECORD_INDEX, RECORD_MAPPING, RECORD_VERSION,
   THREAD_CREDITS,
 } from "../layout";
-import { blocksOf, ledgerOf, linkOf, mappingOf, recordOf, threadOf } from "./memory";
+import { OWNER_DIED, blocksOf, ledgerOf, linkOf, mappingOf, recordOf, threadOf } from "./memory";
 
 /** The lower half of a word: locks and counted reads. */
 export function lowWord(frame: u32): u32 {
@@ -39,10 +39,6 @@ export function dirtiedAt(frame: u32): u32 {
   return u32(atomic.load<u16>(recordOf(frame) + RECORD_DIRTIED));
 }
 
-export function scopeOf(frame: u32): u32 {
-  return atomic.load<u32>(recordOf(frame) + RECORD_SCOPE);
-}
-
 export function blockWord(frame: u32): u32 {
   return atomic.load<u32>(blocksOf(frame));
 }
@@ -67,6 +63,19 @@ export function takeCredits(thread: u32, count: u32): i32 {
   if (atomic.cmpxchg<u32>(HEADER_CREDITS, left, left - count) != left) return LOST;
   atomic.add<u32>(threadOf(thread) + THREAD_CREDITS, count);
   return OK;
+}
+
+/**
+ * Step: the owner of the exclusive lock has died while it held it. Until a writer puts the page who has seen this, all who take it
+ * are told. The recoverer calls this before it lets the dead one's lock go.
+ */
+export function markOwnerDied(frame: u32): void {
+  atomic.or<u64>(recordOf(frame), OWNER_DIED);
+}
+
+/** Step: somebody who may write has put the page, and knew. */
+export function clearOwnerDied(frame: u32): void {
+  atomic.and<u64>(recordOf(frame), ~OWNER_DIED);
 }
 
 /** Step: gives frame credits back. */

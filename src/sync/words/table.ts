@@ -10,11 +10,11 @@
 
 import {
   BUSY, GONE, HEADER_DIRTY, HEADER_LISTS, HEADER_UNSTABLE, HOLDERS_SHIFT, LIST_FREE, LIST_NONE, LOST, MAPPING_DIRTY,
-  MAPPING_RESIDENT, MAPPING_UNSTABLE, NONE, OK, RECORD_INDEX, RECORD_MAPPING, RECORD_NEXT, RECORD_QUEUE, RECORD_SCOPE,
-  RECORD_VERSION, STATE_FREE, STATE_MAPPED, STATE_RESERVED, STATE_SNAPSHOT, THREAD_SEEN_HEAD, THREAD_SEEN_PREVIOUS, LIST_SNAPSHOT,
+  MAPPING_RESIDENT, MAPPING_UNSTABLE, NONE, OK, RECORD_INDEX, RECORD_MAPPING, RECORD_NEXT, RECORD_QUEUE,
+  RECORD_VERSION, RECORD_VIEW, STATE_FREE, STATE_MAPPED, STATE_RESERVED, STATE_SNAPSHOT, THREAD_SEEN_HEAD, THREAD_SEEN_PREVIOUS, LIST_SNAPSHOT, VIEW_STEP, VIEW_WRITABLE,
 } from "../layout";
 import {
-  DIRTY, EVICTING, EXCLUSIVE, GRANT, HOLDERS, OFF, READS, STATES, UNSTABLE, UPTODATE, WAITERS, WRITEBACK, WRITES,
+  DIRTY, EVICTING, EXCLUSIVE, GRANT, HOLDERS, OFF, READS, STATES, UNSTABLE, UPTODATE, VIEW, WAITERS, WRITEBACK, WRITES,
   addLatched, appendLatched, blocksOf, holdersIn, isOwner, keyIs, mappingOf, ownedBy, recordOf, threadOf, tryLatchLists,
   unlatchLists, unlinkLatched, frames,
 } from "./memory";
@@ -80,7 +80,7 @@ export function release(frame: u32): i32 {
  * Step: RESERVED -> LOADING, which is mapped, exclusive, not uptodate, off the queues. `find` just proved that the page is
  * not there; LOST if its bucket has changed since. The version stays odd.
  */
-export function insert(frame: u32, mapping: u32, index: u32, thread: u32, scope: u32): i32 {
+export function insert(frame: u32, mapping: u32, index: u32, thread: u32): i32 {
   let bucket: u32 = bucketOf(mapping, index);
   let seen: u64 = atomic.load<u64>(threadOf(thread) + THREAD_SEEN_HEAD);
   let record: u32 = recordOf(frame);
@@ -89,7 +89,6 @@ export function insert(frame: u32, mapping: u32, index: u32, thread: u32, scope:
   atomic.store<u32>(record + RECORD_INDEX, index);
   atomic.store<u16>(record + RECORD_MAPPING, u16(mapping));
   atomic.store<u32>(record + RECORD_NEXT, u32(seen & HEAD_FRAME));
-  atomic.store<u32>(record + RECORD_SCOPE, scope);
   atomic.store<u64>(record, u64(STATE_MAPPED) | ownedBy(thread) | OFF);
   atomic.add<u32>(record + RECORD_VERSION, 2);
   atomic.add<u32>(mappingOf(mapping) + MAPPING_RESIDENT, 1);
@@ -135,7 +134,7 @@ export function thaw(frame: u32, thread: u32): i32 {
 /**
  * Step: takes a condemned or frozen page, which nobody waits for, out of the table and off its list: MAPPED -> RESERVED.
  * What it was (dirty, unstable) leaves the counts. `find` just saw it; LOST if the chain has changed since.
- * BUSY while waiters are queued or pins are left.
+ * BUSY while waiters are queued, pins are left or views may store.
  */
 export function remove(frame: u32, thread: u32): i32 {
   let record: u32 = recordOf(frame);
@@ -147,7 +146,7 @@ export function remove(frame: u32, thread: u32): i32 {
   let previous: u32 = atomic.load<u32>(scratch + THREAD_SEEN_PREVIOUS);
   if (!tryLatchLists()) return LOST;
   let word: u64 = atomic.load<u64>(record);
-  if (!isOwner(word, thread) || (word & EVICTING) == 0 || (word & (WAITERS | READS | WRITES | WRITEBACK)) != 0) {
+  if (!isOwner(word, thread) || (word & EVICTING) == 0 || (word & (WAITERS | READS | WRITES | WRITEBACK | VIEW)) != 0) {
     unlatchLists();
     return BUSY;
   }
@@ -172,7 +171,8 @@ export function remove(frame: u32, thread: u32): i32 {
   }
   atomic.sub<u32>(at + MAPPING_RESIDENT, 1);
   atomic.store<u32>(blocksOf(frame), 0);
-  atomic.store<u32>(record + RECORD_SCOPE, 0);
+  // Nobody's view of the page finds it here any more, nor takes the frame's next page for it.
+  atomic.store<u32>(record + RECORD_VIEW, (atomic.load<u32>(record + RECORD_VIEW) & ~VIEW_WRITABLE) + VIEW_STEP);
   atomic.add<u32>(record + RECORD_VERSION, 2);
   atomic.store<u64>(record, u64(STATE_RESERVED) | (u64(thread) << HOLDERS_SHIFT));
   unlatchLists();

@@ -14,11 +14,11 @@ import {
   BUSY, DEADLOCK, FULL, GONE, HEADER_NODES_FREE, HEADER_NODES_USED, HOLDERS_MAX, LOST, MODE_EXCLUSIVE, MODE_NOTIFY, MODE_SHARED, MODE_UPGRADE,
   MODE_WRITEBACK, NODE_CANCELLED, NODE_DISMISSED, NODE_FRAME, NODE_FREE, NODE_GRANTED, NODE_MODE, NODE_NEXT, NODE_PREVIOUS,
   NODE_RESULT, NODE_SCOPE, NODE_STATE, NODE_THREAD, NODE_WAITING, NONE, OK, QUEUE_HEAD_SHIFT, QUEUE_LATCH, QUEUE_MASK,
-  QUEUE_TAIL_SHIFT, RECORD_QUEUE, RECORD_SCOPE, RECORD_VERSION, STATE_MAPPED,
+  QUEUE_TAIL_SHIFT, RECORD_QUEUE, RECORD_VERSION, STATE_MAPPED,
 } from "../layout";
 import {
   EVICTING, EXCLUSIVE, GATE, HOLDERS, ONE_HOLDER, STATES, WAITERS, WRITEBACK,
-  holdersIn, keyIs, nodeOf, ownedBy, recordOf, writesIn,
+  holdersIn, keyIs, nodeOf, othersWrite, ownedBy, recordOf,
 } from "./memory";
 import { LEDGER_SHARED, addLedger } from "./lock";
 
@@ -105,15 +105,18 @@ function without(queue: u32, node: u32): u32 {
   return (head << QUEUE_HEAD_SHIFT) | (tail << QUEUE_TAIL_SHIFT);
 }
 
+const ANY_SCOPE: u32 = 0xffffffff;
+
 /** Takes a node that waits on `frame` out of its queue, with a new state and a result. */
 @inline
-function takeOut(node: u32, frame: u32, state: u32, result: i32): i32 {
+function takeOut(node: u32, frame: u32, state: u32, result: i32, scope: u32): i32 {
   let at: u32 = nodeOf(node);
   let record: u32 = recordOf(frame);
   let queue: u32 = atomic.load<u32>(record + RECORD_QUEUE);
   if ((queue & QUEUE_LATCH) != 0) return LOST;
   if (atomic.cmpxchg<u32>(record + RECORD_QUEUE, queue, queue | QUEUE_LATCH) != queue) return LOST;
-  if (atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame) {
+  let same: bool = scope == ANY_SCOPE || atomic.load<u32>(at + NODE_SCOPE) == scope;
+  if (!same || atomic.load<u32>(at + NODE_STATE) != NODE_WAITING || atomic.load<u32>(at + NODE_FRAME) != frame) {
     atomic.store<u32>(record + RECORD_QUEUE, queue);
     return GONE;
   }
@@ -131,7 +134,7 @@ function takeOut(node: u32, frame: u32, state: u32, result: i32): i32 {
  * accept it and let go); LOST.
  */
 export function withdraw(node: u32, state: u32, result: i32): i32 {
-  return takeOut(node, atomic.load<u32>(nodeOf(node) + NODE_FRAME), state, result);
+  return takeOut(node, atomic.load<u32>(nodeOf(node) + NODE_FRAME), state, result, ANY_SCOPE);
 }
 
 /**
@@ -139,7 +142,12 @@ export function withdraw(node: u32, state: u32, result: i32): i32 {
  * went away). OK; GONE if it does not wait there (any more: it may be another's by now); LOST.
  */
 export function dismiss(node: u32, frame: u32, result: i32): i32 {
-  return takeOut(node, frame, NODE_DISMISSED, result);
+  return takeOut(node, frame, NODE_DISMISSED, result, ANY_SCOPE);
+}
+
+/** Step: as dismiss, of the wait with this number in its node's scope word alone: who asked may have gone, and the node be another's. */
+export function answer(node: u32, frame: u32, scope: u32, result: i32): i32 {
+  return takeOut(node, frame, NODE_DISMISSED, result, scope);
 }
 
 /** The first node of a record's queue, or NONE. It may change at any moment. */
@@ -184,8 +192,7 @@ export function grant(node: u32, frame: u32): i32 {
     return answer;
   }
   if (mode == MODE_EXCLUSIVE || mode == MODE_UPGRADE) {
-    atomic.add<u32>(record + RECORD_VERSION, writesIn(word) == 0 ? 1 : 2);
-    atomic.store<u32>(record + RECORD_SCOPE, atomic.load<u32>(at + NODE_SCOPE));
+    atomic.add<u32>(record + RECORD_VERSION, othersWrite(word) ? 2 : 1);
   }
   let left: u32 = without(queue, at);
   atomic.store<u32>(at + NODE_STATE, NODE_GRANTED);

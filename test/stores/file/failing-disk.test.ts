@@ -112,7 +112,8 @@ describe("file store on a disk whose writes fail", { skip: missing ?? false }, (
     await store.writePages(2 * MiB, [bytes]);
     await rejects(store.sync({ data: true }), (error: unknown) => error instanceof PinfoldError);
     heal();
-    const other = FileStore.attach(store.share());
+    const cells = new Int32Array(new SharedArrayBuffer(32));
+    const other = FileStore.attach(store.share?.(cells) ?? "", cells);
     await other.writePages(2 * MiB, [bytes]);
     await other.sync({ data: true });
     other.detach();

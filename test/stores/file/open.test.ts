@@ -135,17 +135,18 @@ describe("opening a file store", () => {
 
   it("descriptors outlive the worker that opened them, and another thread can attach to them", async () => {
     const path = fileOf("threads", 5000);
+    const cells = new Int32Array(new SharedArrayBuffer(32));
     const worker = new Worker(
-      `const { parentPort } = require("node:worker_threads");
-       import(${JSON.stringify(storeUrl)}).then(async ({ FileStore }) => parentPort.postMessage((await FileStore.open(${JSON.stringify(path)}, { direct: true })).share()));`,
-      { eval: true },
+      `const { parentPort, workerData } = require("node:worker_threads");
+       import(${JSON.stringify(storeUrl)}).then(async ({ FileStore }) => parentPort.postMessage((await FileStore.open(${JSON.stringify(path)}, { direct: true })).share(workerData)));`,
+      { eval: true, workerData: cells },
     );
-    const share = await new Promise<Parameters<typeof FileStore.attach>[0]>((resolve, reject) => {
+    const share = await new Promise<string>((resolve, reject) => {
       worker.on("message", resolve);
       worker.on("error", reject);
     });
     await worker.terminate();
-    const store = FileStore.attach(share);
+    const store = FileStore.attach(share, cells);
     const back = alignedBytes(8192).fill(1);
     await store.readPages(0, [back]);
     strictEqual(Buffer.compare(back.subarray(0, 5000), patternBytes(new Uint8Array(5000), 0)), 0);
@@ -158,7 +159,8 @@ describe("opening a file store", () => {
   it("a detached thread leaves the file open for the others", async () => {
     const path = fileOf("detached", 5000);
     const store = await FileStore.open(path);
-    FileStore.attach(store.share()).detach();
+    const cells = new Int32Array(new SharedArrayBuffer(32));
+    FileStore.attach(shareOf(store, cells), cells).detach();
     await store.sync({ data: true });
     await fails("EBUSY", path);
     await store.close();
@@ -189,3 +191,9 @@ describe("opening a file store", () => {
     strictEqual(policyOf(0x58465342).reserves, "data", "XFS");
   });
 });
+
+function shareOf(store: FileStore, cells: Int32Array): string {
+  const shared = store.share?.(cells);
+  ok(shared !== undefined, "with koffi a file store can be shared");
+  return shared;
+}

@@ -1,0 +1,123 @@
+/**
+ * Threads are terminated at random while they do all that can be done with a cache, and others take their places: 300 times, or as often
+ * as PINFOLD_TERMINATIONS says. No call of the others hangs or sees half a page, every invariant holds, nothing is left of the dead.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as after } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { type CachedFile, PageCache } from "../../src/index.js";
+import * as layout from "../../src/sync/layout.js";
+import { Random } from "../sync/random-calls.js";
+import { until } from "./mortals.js";
+import { type TerminateData, checkUniform, doOne, layoutOf, page } from "./terminate-worker.js";
+
+const terminations = Number(process.env["PINFOLD_TERMINATIONS"] ?? 300);
+const seed = Number(process.env["PINFOLD_SEED"] ?? Date.now() % 2 ** 31);
+const lanes = 3;
+/** Terminations between two looks at everything. */
+const roundSize = 30;
+const lifeMs = 40;
+const operationMs = 20_000;
+
+class Terminator {
+  readonly #cache: PageCache;
+  readonly #file: CachedFile;
+  readonly #path: string;
+  readonly #random = new Random(seed);
+  readonly #wrong: string[] = [];
+  terminated = 0;
+  operations = 0;
+
+  constructor(cache: PageCache, file: CachedFile, path: string) {
+    this.#cache = cache;
+    this.#file = file;
+    this.#path = path;
+  }
+
+  /** One thread: lives for a while, and is terminated. */
+  async #live(): Promise<void> {
+    const done = new SharedArrayBuffer(4);
+    const count = new Int32Array(done);
+    const data: TerminateData = { share: this.#cache.share(), path: this.#path, seed: this.#random.below(2 ** 30), done };
+    const worker = new Worker(new URL("./terminate-worker.js", import.meta.url), { workerData: data });
+    worker.on("message", (wrong: string) => this.#wrong.push(wrong));
+    worker.on("error", (error: Error) => this.#wrong.push(String(error.stack)));
+    await until(() => Atomics.load(count, 0) > 0 || this.#wrong.length > 0, "a worker does something");
+    await after(this.#random.below(lifeMs));
+    await worker.terminate();
+    this.terminated += 1;
+    this.operations += Atomics.load(count, 0);
+    this.#check();
+  }
+
+  #check(): void {
+    assert.deepEqual(this.#wrong, [], `seed ${seed}`);
+    this.#cache.verify();
+  }
+
+  /** Some threads after each other in each lane, while this thread works too. */
+  async round(count: number): Promise<void> {
+    let left = count;
+    const over = new AbortController();
+    const own = (async () => {
+      while (!over.signal.aborted) {
+        const stalled = after(operationMs, "stalled", { ref: false });
+        const load = { cache: this.#cache, file: this.#file, path: this.#path, random: this.#random };
+        const first = await Promise.race([stalled, doOne(load)]);
+        assert.notEqual(first, "stalled", `an operation of the main thread hangs, seed ${seed}`);
+        await after(1);
+      }
+    })();
+    const lane = async () => {
+      while (left-- > 0) await this.#live();
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
+    over.abort();
+    await own;
+    await this.#lookAtAll();
+  }
+
+  async #lookAtAll(): Promise<void> {
+    const { core } = this.#cache;
+    const { threads, shared } = core.frames;
+    await until(() => [...threads.claimed()].length === 1, "all slots are given back");
+    await until(() => core.recovery.unfinished === 0, "what the dead had begun is finished");
+    await until(() => core.writer.runs === 0 && !core.flusher.isRunning && core.prefetches === 0, "nothing is under way");
+    this.#cache.verify({ quiesce: true });
+    assert.equal(shared.load(layout.HEADER_CREDITS), core.frames.count);
+    assert.equal([...core.directory.slots()].length, 1, "the files of the dead are closed");
+    const bytes = new Uint8Array(page);
+    for (let index = 0; index < layoutOf.uniform; index++) {
+      await this.#file.read(bytes, 0, page, index * page);
+      checkUniform(bytes, index);
+    }
+    await this.#cache.sync();
+    this.#cache.verify({ quiesce: true });
+  }
+}
+
+test(`${terminations} threads are terminated at work, one after the other`, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "pinfold-terminate-"));
+  const path = join(folder, "file");
+  writeFileSync(path, Buffer.alloc(layoutOf.all * page));
+  const cache = await PageCache.open({ memory: 64 * page, writebackIntervalMs: 50, dirtyExpire: 100 } as object);
+  const terminator = new Terminator(cache, await cache.open(path), path);
+  let descriptors = 0;
+  let megabytes = 0;
+  for (let left = terminations; left > 0; left -= roundSize) {
+    await terminator.round(Math.min(left, roundSize));
+    const now = readdirSync("/proc/self/fd").length;
+    const rss = process.memoryUsage().rss / 2 ** 20;
+    // The first rounds load what is loaded once.
+    if (terminator.terminated <= 2 * roundSize) [descriptors, megabytes] = [now, rss];
+    assert.ok(now <= descriptors, `${now} descriptors are open, and were ${descriptors}`);
+    assert.ok(rss < megabytes + 200, `${rss} MiB, and were ${megabytes}`);
+  }
+  t.diagnostic(`${terminator.terminated} terminations, ${terminator.operations} operations of the dead, seed ${seed}`);
+  await cache.close();
+  rmSync(folder, { recursive: true });
+});
