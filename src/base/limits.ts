@@ -108,7 +108,7 @@ export const limits = {
   threadWatchMs: 250,
   threadWatchWaitingMs: 100,
   /** How long a thread that blocks leaves a dead one to others, where it takes an event loop to finish what that one had begun. */
-  recoveryDelayMs: 500,
+  recoveryDelayMs: 2_000,
   legacyCallersMax: 1_024,
   stackFrames: 12,
 

@@ -62,8 +62,8 @@ export class Recovery {
   }
 
   /**
-   * A thread that blocks in a sync call has no event loop to finish a cut in: somebody else gets the time to take that over. If
-   * there is nobody, it is this thread's, and its own sync call may end in EDEADLK, which lets the loop run.
+   * A thread that blocks in a sync call has no event loop to finish a cut in: somebody else gets the time to take that over. Where
+   * nobody does, it is this thread's, and its own sync call may end in EDEADLK, which lets the loop run.
    */
   #leavesToOthers(slot: number): boolean {
     const { shared, threads, thread } = this.#core.frames;
@@ -71,6 +71,7 @@ export class Recovery {
       this.#seenMs.delete(slot);
       return false;
     }
+    if (!this.#core.hasOthers()) return false;
     const nowMs = this.#core.clock.nowMs();
     const sinceMs = this.#seenMs.get(slot) ?? nowMs;
     this.#seenMs.set(slot, sinceMs);

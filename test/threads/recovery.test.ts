@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { limits } from "../../src/base/limits.js";
 import { PageCache } from "../../src/index.js";
 import type { ActName } from "./mortal-worker.js";
 import { type Scene, open, page, recoveryMs, start, verifyQuiet } from "./mortals.js";
@@ -101,8 +100,7 @@ test("a cut or punch that needs an event loop is left to a thread that has one; 
   const gone = mortal.worker.terminate();
   const startedMs = performance.now();
   assert.throws(() => scene.file.getUserPagesSync(2 * page, page, { write: true }), { code: "EDEADLK" });
-  const tookMs = performance.now() - startedMs;
-  assert.ok(tookMs >= limits.recoveryDelayMs && tookMs < limits.recoveryDelayMs + recoveryMs, `${tookMs} ms`);
+  assert.ok(performance.now() - startedMs < recoveryMs);
   await gone;
   await verifyQuiet(scene);
   const other = await start(scene, "punchStore");

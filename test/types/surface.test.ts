@@ -5,11 +5,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  type CacheShare,
   type CacheStats,
   CachedFile,
   type ErrorCode,
   FileStore,
   type LegacyCaller,
+  type MappedView,
   MemoryStore,
   PageCache,
   type PageCacheOptions,
@@ -86,6 +88,18 @@ export async function surface(
   using pages: UserPages = await file.getUserPages(0, 1, { write: true, longterm: false, signal, scope });
   same<ReturnType<typeof file.tryGetUserPages>, UserPages | undefined>();
   same<ReturnType<typeof file.getUserPagesSync>, UserPages>();
+  same<ReturnType<typeof file.syncSync>, void>();
+  same<ReturnType<typeof file.datasyncSync>, void>();
+  same<ReturnType<typeof cache.share>, CacheShare>();
+  const attached: PageCache = PageCache.attach(cache.share());
+  const byKey: CachedFile = await attached.open({ key: store.key });
+  const view: MappedView = byKey.map(0, 4096);
+  same<ReturnType<typeof view.getBigUint64>, bigint>();
+  view.setFloat64(view.getUint32(0, true), 1.5, true);
+  // @ts-expect-error A BigInt does not fit a Float64.
+  view.setFloat64(0, 1n);
+  same<ReturnType<typeof view.getUserPages>, Promise<UserPages>>();
+  view.unmap();
   for (const page of pages) same<typeof page, UserPage>();
   const facts: [number, number, Uint8Array, DataView] = [
     pages.page(0).index,
