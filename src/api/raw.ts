@@ -29,6 +29,7 @@ import { isExclusive } from "../frames/page-word.js";
 import type { Core } from "../mapping/core.js";
 import { pinResident } from "../mapping/fault.js";
 import { OpenReads, OptimisticReader, firstRead } from "../mapping/optimistic.js";
+import { startWriteThrough } from "../mapping/sync.js";
 import { tryLockForWriting } from "../mapping/try-pin.js";
 import { CachedFile } from "./cached-file.js";
 
@@ -81,7 +82,7 @@ export function unpin(file: RawFile, frame: number, modified = true): void {
 function unpinWritten({ core, space }: RawFile, frame: number, modified: boolean): void {
   const page = { space, frame, index: core.frames.words.indexOf(frame) >>> 0 };
   core.protocols.locked.put(core, page, { write: true, modified, mayClean: !modified });
-  if (modified) void core.writer.writeNow(space, [page]);
+  if (modified) startWriteThrough(core, space, page.index, [frame]);
 }
 
 /**

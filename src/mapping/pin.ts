@@ -22,6 +22,7 @@ import { grantRun } from "./grant.js";
 import { describeHolds, foreignHolds } from "./holders.js";
 import { type NewPin, PinRecord } from "./pin-registry.js";
 import type { HeldPage, PutHow } from "./protocols.js";
+import { startWriteThrough } from "./sync.js";
 import { throttle } from "./throttle.js";
 import { unlessAborted } from "./abort.js";
 
@@ -279,12 +280,6 @@ export function putPin(core: Core, pin: PinRecord, modified: boolean): void {
   for (let at = pin.frames.length - 1; at >= 0; at--)
     putOne(core, pin, at, { write: pin.write, modified, mayClean: !modified });
   giveCredits(core, pin.credits);
-  if (!pin.write || !modified || !core.options.writeThrough) return;
-  const { space, position, length } = pin;
-  if (space.isRemote) core.calls.tell(space, { op: "writeThrough", position, length });
-  else
-    void core.writer.writeNow(
-      space,
-      pin.frames.map((frame, at) => ({ frame, index: pin.firstIndex + at })),
-    );
+  if (pin.write && modified && core.options.writeThrough)
+    startWriteThrough(core, pin.space, pin.firstIndex, pin.frames);
 }

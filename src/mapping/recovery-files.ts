@@ -34,7 +34,7 @@ export interface Task {
 
 export interface TakenOver {
   readonly tasks: Task[];
-  /** Records whose exclusive locks this thread goes on with. */
+  /** Whether a lock that the dead one has stays locked: it is this thread's when the answer comes. */
   readonly keeps: (record: number) => boolean;
 }
 
@@ -57,7 +57,6 @@ export function takeOverFiles(
 ): TakenOver {
   const { directory, frames } = core;
   const tasks: Task[] = [];
-  const kept = new Set<number>();
   const isOpening = ownerOf(core, frames.plan.directoryRecord) === dead;
   for (let slot = 0; slot < layout.MAPPINGS_MAX; slot++) {
     const state = directory.stateOf(slot);
@@ -68,11 +67,11 @@ export function takeOverFiles(
     if (state === layout.MAPPING_FREE || state === layout.MAPPING_OPENING) continue;
     if (directory.storeThread(slot) === dead) orphan(core, slot, found);
     revertSync(core, slot, dead);
-    const task = settleResize(core, slot, dead, kept);
+    const task = settleResize(core, slot, dead);
     if (task) tasks.push(task);
     if (task) found.cuts += 1;
   }
-  return { tasks, keeps: (record) => kept.has(record) || keepsForPunch(core, record, dead) };
+  return { tasks, keeps: (record) => keepsForPunch(core, record, dead) };
 }
 
 /** The store has ended with its thread: nothing of the file can be read or written any more, and who asks for it is told. */
@@ -96,15 +95,14 @@ function revertSync(core: Core, slot: number, dead: number): void {
 }
 
 /** What the dead one was doing to the file's size or space: undone, or this thread's to finish. */
-function settleResize(core: Core, slot: number, dead: number, kept: Set<number>): Task | undefined {
+function settleResize(core: Core, slot: number, dead: number): Task | undefined {
   const lock = core.frames.lockRecord(slot, layout.LOCK_RESIZE);
   if (ownerOf(core, lock) !== dead) return undefined;
   const space = spaceOf(core, slot);
   if (space.cutDue === layout.CUT_DUE_EXTENDING) space.cutDue = layout.CUT_DUE;
   if (needsFinishing(core, slot) && !space.isRemote) {
-    const frames = space.cutPhase === layout.CUT_PUNCH ? takeOverHole(core, space, dead, kept) : undefined;
+    const frames = space.cutPhase === layout.CUT_PUNCH ? takeOverHole(core, space, dead) : undefined;
     insist(() => core.frames.words.takeOver(lock, dead, core.frames.thread));
-    kept.add(lock);
     const attempt = () => (frames ? finishPunch(core, space, frames) : finishCut(core, space));
     return { space, holdsLocks: true, attempt };
   }
@@ -131,7 +129,7 @@ export function needsLoop(core: Core, dead: number): boolean {
 }
 
 /** The pages of a punch, and the invalidate lock under which it is: what it holds of them becomes this thread's. The frames. */
-function takeOverHole(core: Core, space: AddressSpace, dead: number, kept: Set<number>): number[] {
+function takeOverHole(core: Core, space: AddressSpace, dead: number): number[] {
   const { words, thread, threads } = core.frames;
   const take = (record: number): boolean => {
     const owner = ownerOf(core, record);
@@ -139,7 +137,6 @@ function takeOverHole(core: Core, space: AddressSpace, dead: number, kept: Set<n
     // One who was taking this over may have died too.
     if (owner !== thread && owner !== dead && !threads.isDead(owner)) return false;
     if (owner !== thread) insist(() => words.takeOver(record, owner, thread));
-    kept.add(record);
     return true;
   };
   const { first, last } = holeOf(space, space.hole);

@@ -66,6 +66,19 @@ export async function writeThrough(core: Core, space: AddressSpace, position: nu
   if (failures.length > 0) throw notDurable(space, failures, undefined);
 }
 
+/** Write-through of a put: the write of its pages starts, and nobody waits for its end. */
+export function startWriteThrough(core: Core, space: AddressSpace, first: number, frames: readonly number[]): void {
+  if (!space.isRemote) {
+    void core.writer.writeNow(
+      space,
+      frames.map((frame, at) => ({ frame, index: first + at })),
+    );
+    return;
+  }
+  const length = frames.length * space.pageSize;
+  core.calls.tell(space, { op: "writeThrough", position: first * space.pageSize, length });
+}
+
 /** The first half of a sync: all that it covers is written. What failed. */
 async function writeBack(core: Core, space: AddressSpace, options: SyncOptions): Promise<WriteFailure[]> {
   const range = rangeOf(space, options);

@@ -40,7 +40,10 @@ export class StoreSubject {
   attachOther(): Store {
     const cells = new Int32Array(new SharedArrayBuffer(32));
     const shared = this.store.share?.(cells);
-    ok(typeof shared === "string" && shared.length <= limits.storeFactsMax, "share answers a text that is not too long");
+    ok(
+      typeof shared === "string" && shared.length <= limits.storeFactsMax,
+      "share answers a text that is not too long",
+    );
     JSON.parse(shared);
     const other = this.#under.attach?.(shared, cells);
     ok(other, "the suite was told how to attach the store");

@@ -21,12 +21,7 @@ export interface ForgetfulStore {
 }
 
 /** One sync in `failEvery` fails. `durable` has what the last one that did not has made durable. */
-export function forgetful(
-  inner: MemoryStore,
-  durable: Uint8Array,
-  random: Random,
-  failEvery: number,
-): ForgetfulStore {
+export function forgetful(inner: MemoryStore, durable: Uint8Array, random: Random, failEvery: number): ForgetfulStore {
   const store = new ScriptedStore(inner);
   /** What blocks were before the writes that no sync has covered yet. */
   const before = new Map<number, Uint8Array>();
@@ -77,8 +72,7 @@ export function forgetful(
     },
   });
   for (const name of ["writePages", "writePagesSync"] as const) store.on(name, { before: remember });
-  for (const name of ["sync", "syncSync"] as const)
-    store.on(name, { before: mayFail, after: keep });
+  for (const name of ["sync", "syncSync"] as const) store.on(name, { before: mayFail, after: keep });
   store.on("truncate", { before: ({ position }) => forgetFrom(position, Number.POSITIVE_INFINITY) });
   store.on("punch", { before: ({ position, length }) => forgetFrom(position, position + length) });
   return { store, unstable, failures: () => failures, heal: () => void (healed = true) };

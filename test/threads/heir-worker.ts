@@ -20,7 +20,9 @@ export interface HeirSays {
 }
 
 const reading = new Set(
-  "lowWord highWord linkWord ledgerEntry mappingIdOf indexOf blockWord find nextResident transferState transitOf firstWaiter sizeOf".split(" "),
+  "lowWord highWord linkWord ledgerEntry mappingIdOf indexOf blockWord find nextResident transferState transitOf firstWaiter sizeOf".split(
+    " ",
+  ),
 );
 
 async function wait({ share, path, stopBefore }: HeirData): Promise<void> {

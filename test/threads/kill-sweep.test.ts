@@ -60,7 +60,13 @@ class Lane {
     const call = calls[name] as Call;
     const before = call.token ? await this.#pinned() : undefined;
     const held = call.contended ? await this.#file.getUserPages(3 * page, page, { write: true }) : undefined;
-    const data: SweepData = { share: this.#cache.share(), path: this.#path, call: name, stopAt, token: before?.transfer() };
+    const data: SweepData = {
+      share: this.#cache.share(),
+      path: this.#path,
+      call: name,
+      stopAt,
+      token: before?.transfer(),
+    };
     const worker = new Worker(new URL("./sweep-worker.js", import.meta.url), { workerData: data });
     const said = new Said(worker);
     const slot = await said.slot;
@@ -98,7 +104,8 @@ class Lane {
       ];
       asked.push(served.getUserPages(0, page, { longterm: true, write: true }).then((pages) => pages.put()));
       for (const { status, reason } of (await Promise.allSettled(asked)) as PromiseRejectedResult[])
-        if (status === "rejected") assert.ok(["EIO", "EBADF"].includes((reason as { code: string }).code), String(reason));
+        if (status === "rejected")
+          assert.ok(["EIO", "EBADF"].includes((reason as { code: string }).code), String(reason));
     })();
     await this.#served;
     this.#served = (async () => served.close({ discard: true }))();
@@ -122,12 +129,15 @@ class Lane {
     const file = this.#file;
     this.#cache.verify({ quiesce: true });
     assert.equal([...this.#cache.core.directory.slots()].length, 2, "no other file is open");
-    for (const byte of await this.#asked.readFile()) if (byte !== 0 && byte !== fresh) assert.fail(`byte ${byte} in memory`);
+    for (const byte of await this.#asked.readFile())
+      if (byte !== 0 && byte !== fresh) assert.fail(`byte ${byte} in memory`);
     const pages = file.size / page;
-    if (!isDone && Number.isInteger(pages)) assert.ok([filePages, call.pages].includes(pages) || pages <= (call.pages ?? 0), `${pages} pages`);
+    if (!isDone && Number.isInteger(pages))
+      assert.ok([filePages, call.pages].includes(pages) || pages <= (call.pages ?? 0), `${pages} pages`);
     if (isDone) assert.equal(Math.ceil(pages), call.pages ?? filePages);
     const bytes = Buffer.alloc(file.size);
-    for (let done = 0; done < bytes.length; ) done += (await file.read(bytes.subarray(done), 0, bytes.length - done, done)).bytesRead;
+    for (let done = 0; done < bytes.length; )
+      done += (await file.read(bytes.subarray(done), 0, bytes.length - done, done)).bytesRead;
     const [first, last] = call.changes ?? [1, 0];
     const changed: number[] = [];
     for (let index = 0; index * page < bytes.length; index++) {
@@ -153,7 +163,8 @@ class Lane {
     const intact = Math.floor(Math.min(file.size / page, filePages));
     if (file.size !== filePages * page) await file.truncate(filePages * page);
     for (let index = 0; index < filePages; index++) {
-      if (index >= intact || changed.includes(index)) await file.write(oldPages[index] as Buffer, 0, page, index * page);
+      if (index >= intact || changed.includes(index))
+        await file.write(oldPages[index] as Buffer, 0, page, index * page);
     }
     for (let index = 0; index < 8; index++) {
       const pages = await file.getUserPages(index * page, page, { write: true });

@@ -4,6 +4,7 @@
  * Each *act* leads to one point: it takes something and keeps it, or it stops in the midst of an operation, parked inside a call of
  * the store or of the page words.
  */
+import { createRequire } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
 import { hook } from "./words-hook.js";
 import { type CacheShare, CachedFile, MemoryStore, PageCache } from "../../src/index.js";
@@ -24,6 +25,28 @@ export interface Reached {
   readonly share?: CacheShare;
 }
 
+/** What to do around a close(2) of the C library. */
+const library = { beforeClose: () => {}, afterClose: () => {} };
+
+type Call = (...given: unknown[]) => unknown;
+
+/** Before the library is loaded, which is at the first open. */
+function watchClose(): void {
+  const koffi = createRequire(import.meta.url)("koffi") as { load(name: string): { func(text: string): Call } };
+  const load = koffi.load.bind(koffi);
+  koffi.load = (name) => {
+    const loaded = load(name);
+    const close = loaded.func("int close(int fd)");
+    const watched = (fd: unknown) => {
+      library.beforeClose();
+      const answer = close(fd);
+      library.afterClose();
+      return answer;
+    };
+    return { func: (text) => (text === "int close(int fd)" ? watched : loaded.func(text)) };
+  };
+}
+
 interface Scene {
   readonly cache: PageCache;
   readonly file: CachedFile;
@@ -36,7 +59,11 @@ interface Scene {
 }
 
 /** Makes a call of the store say that the point is reached, and never end. */
-function hang(scene: Scene, name: "readPages" | "writePages" | "sync" | "truncate" | "punch" | "pageMkwrite", after = false): void {
+function hang(
+  scene: Scene,
+  name: "readPages" | "writePages" | "sync" | "truncate" | "punch" | "pageMkwrite",
+  after = false,
+): void {
   const store = scene.store as unknown as Record<string, (...given: unknown[]) => Promise<void>>;
   const before = store[name]?.bind(store);
   store[name] = async (...given) => {
@@ -88,7 +115,10 @@ export const acts = {
   },
   async scoped(scene: Scene) {
     const scope = scene.cache.scope();
-    kept.push(await scene.file.getUserPages(0, page, { scope }), await scene.file.getUserPages(0, page, { scope, write: true }));
+    kept.push(
+      await scene.file.getUserPages(0, page, { scope }),
+      await scene.file.getUserPages(0, page, { scope, write: true }),
+    );
     kept.push(await scene.file.getUserPages(page, page, { scope }));
     scene.reached();
   },
@@ -101,6 +131,12 @@ export const acts = {
   async countedRead(scene: Scene) {
     kept.push(await scene.file.getUserPages(0, 4 * page, { longterm: true }));
     scene.reached();
+  },
+  /** Waits for a page through which somebody cuts the file. */
+  async countedHead(scene: Scene) {
+    const pinned = scene.file.getUserPages(page, 100, { longterm: true });
+    scene.reached();
+    kept.push(await pinned);
   },
   async transit(scene: Scene) {
     const pages = await scene.file.getUserPages(0, 2 * page, { write: true, longterm: true });
@@ -246,6 +282,17 @@ export const acts = {
     };
     await other.close();
   },
+  /** Its descriptor is about to be closed; is closed, and nobody knows. */
+  async closeMarked(scene: Scene) {
+    const other = await openOther(scene);
+    library.beforeClose = scene.park;
+    await other.close();
+  },
+  async closeHalf(scene: Scene) {
+    const other = await openOther(scene);
+    library.afterClose = scene.park;
+    await other.close();
+  },
   /** A file that nobody else has open, with a dirty page. */
   async soleOpener(scene: Scene) {
     await openOther(scene);
@@ -279,6 +326,7 @@ function storeOf(file: CachedFile): Store {
 }
 
 async function perform({ share, path, act }: MortalData): Promise<void> {
+  watchClose();
   const cache = PageCache.attach(share);
   const file = await cache.open(path);
   const reached = () => parentPort?.postMessage({ slot: cache.core.frames.thread } satisfies Reached);

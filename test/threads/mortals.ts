@@ -8,6 +8,7 @@ import { setTimeout as after } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { type CachedFile, PageCache, type PageCacheOptions, channels } from "../../src/index.js";
 import type { Recovered } from "../../src/mapping/recovery.js";
+import * as layout from "../../src/sync/layout.js";
 import { type ActName, type MortalData, type Reached, page } from "./mortal-worker.js";
 
 export { page } from "./mortal-worker.js";
@@ -82,7 +83,11 @@ export async function verifyQuiet({ cache }: Scene): Promise<void> {
   await until(() => recovery.unfinished === 0, "what dead threads had begun is finished");
   cache.verify({ quiesce: true });
   assert.equal([...directory.slots()].length, 1, "files of dead threads are closed");
-  assert.equal([...cache.core.frames.threads.claimed()].length, 1, "no slot is taken");
+  const { frames } = cache.core;
+  assert.equal([...frames.threads.claimed()].length, 1, "no slot is taken");
+  assert.equal(frames.counter(layout.HEADER_CREDITS), frames.count, "all credits are there");
+  for (let entry = 0; entry < layout.SCOPE_HOLDS_MAX; entry++)
+    assert.equal(frames.counter(frames.plan.scopeHolds + entry * layout.SCOPE_HOLD_BYTES), 0, "no scope holds anything");
 }
 
 export async function byteAt(file: CachedFile, position: number): Promise<number> {

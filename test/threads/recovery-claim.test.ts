@@ -50,7 +50,11 @@ test("a thread that comes into the slot of one that was cleaning up is not taken
   const at = one.frames.threads.at(two.frames.thread, layout.THREAD_RECOVERER);
   one.frames.shared.store(at, three_.frames.thread + 1);
   assert.equal(one.recovery.cleanUp(three_.frames.thread, dead), true);
-  const fourth = PageCache.attach({ kind: "pinfold-cache", frames: one.frames.share(64 * page), options: one.options as never });
+  const fourth = PageCache.attach({
+    kind: "pinfold-cache",
+    frames: one.frames.share(64 * page),
+    options: one.options as never,
+  });
   assert.equal(fourth.core.frames.thread, three_.frames.thread);
   assert.equal(one.recovery.cleanUp(two.frames.thread, dead), true);
   await fourth.close();
@@ -72,7 +76,11 @@ test("whoever has cleaned up is named until the slot is free, and not after", as
 
 test("a page that a dead thread let go of, but put on no queue, is put there; waiters that it left asleep are woken", async (t) => {
   const [one, two] = await three(t);
-  const cache = PageCache.attach({ kind: "pinfold-cache", frames: one.frames.share(64 * page), options: one.options as never });
+  const cache = PageCache.attach({
+    kind: "pinfold-cache",
+    frames: one.frames.share(64 * page),
+    options: one.options as never,
+  });
   const file = await cache.open(new MemoryStore({ sizeBytes: 8 * page }));
   (await file.getUserPages(0, page)).put();
   const { words } = two.frames;

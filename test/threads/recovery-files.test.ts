@@ -53,6 +53,18 @@ test("a cut is finished though somebody has pinned what is before it, in the pag
   await verifyQuiet(scene);
 });
 
+test("a cut is finished though another thread has just got a long-term pin of what is before it", async (t) => {
+  const scene = await open(t);
+  const mortal = await start(scene, "cutStore");
+  const pinner = await start(scene, "countedHead");
+  await mortal.kill();
+  await until(() => scene.cache.core.recovery.unfinished === 0, "the cut is finished");
+  assert.equal(statSync(scene.path).size, page + 100);
+  await until(() => scene.cache.pins().some((pin) => pin.protocol === "counted"), "the pin is there");
+  await pinner.kill();
+  await verifyQuiet(scene);
+});
+
 test("a punch that had not begun leaves everything as it was", async (t) => {
   const scene = await open(t);
   const own = await scene.file.getUserPages(5 * page, page, { write: true });
@@ -116,7 +128,7 @@ test("a file that was just being opened can be opened, and its descriptor is clo
   await verifyQuiet(scene);
 });
 
-for (const act of ["soleOpener", "closeSync", "closeStore", "closeClosed"] as const) {
+for (const act of ["soleOpener", "closeSync", "closeStore", "closeMarked", "closeHalf", "closeClosed"] as const) {
   test(`a file that only the dead thread had open is synced and closed, once: ${act}`, async (t) => {
     const scene = await open(t);
     const before = openDescriptors();

@@ -51,7 +51,16 @@ async function checkAfter(scene: Scene, act: ActName): Promise<void> {
 }
 
 const acts: readonly ActName[] = [
-  ...(["manyLocks", "countedWrite", "transit", "load", "overwriteGranted", "writeback", "snapshot", "storeSyncDone"] as const),
+  ...([
+    "manyLocks",
+    "countedWrite",
+    "transit",
+    "load",
+    "overwriteGranted",
+    "writeback",
+    "snapshot",
+    "storeSyncDone",
+  ] as const),
   ...(["cutRemoving", "punchRemoving", "open", "soleOpener", "closeClosed", "ownStore"] as const),
 ];
 

@@ -66,13 +66,15 @@ test("a sync covers pages that a thread was writing, or making durable, when it 
     const synced = scene.file.sync();
     await mortal.kill();
     await synced;
+    const [failed, healed] = scene.cache.core.directory.cellsOf(0);
+    assert.deepEqual([failed, healed], act === "storeSync" ? [1, 1] : [0, 0], "the store knows of a sync that came to nothing");
     assert.equal(readFileSync(scene.path)[0], 7);
     assert.equal(scene.cache.stats().dirtyPages + scene.cache.stats().unstablePages, 0);
     await verifyQuiet(scene);
   }
 });
 
-test("under \"kernel\" durability a sync that died counts as lost data", async (t) => {
+test('under "kernel" durability a sync that died counts as lost data', async (t) => {
   const scene = await open(t, { durability: "kernel" });
   const mortal = await start(scene, "storeSync");
   await mortal.kill();

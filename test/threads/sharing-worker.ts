@@ -3,6 +3,7 @@
  * with the result or with an error's code.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { memory, offset, rawFile, tryPin, unpin } from "../../src/api/raw.js";
 import {
   type CacheShare,
   type CachedFile,
@@ -81,6 +82,27 @@ export class Peer {
 
   async pin(name: string, position: number, length: number, options?: { write?: boolean }): Promise<void> {
     this.#pins.set(name, await this.#file(name).getUserPages(position, length, options));
+  }
+
+  async fill(name: string, position: number, length: number, byte: number): Promise<void> {
+    using pages = await this.#file(name).getUserPages(position, length, { write: true });
+    for (const page of pages) page.bytes.fill(byte);
+  }
+
+  async fillRaw(name: string, index: number, byte: number): Promise<void> {
+    const raw = rawFile(this.#file(name));
+    await this.fill(name, index * this.#file(name).pageSize, 1, 0);
+    const frame = tryPin(raw, index, true);
+    const from = offset(raw, frame);
+    memory(raw, frame).fill(byte, from, from + this.#file(name).pageSize);
+    unpin(raw, frame);
+  }
+
+  /** Changes the bytes of a pin, and writes them out while it goes on. */
+  async flush(name: string, byte: number): Promise<void> {
+    const pages = this.#pins.get(name) as UserPages;
+    for (const page of pages) page.bytes.fill(byte);
+    await pages.flush();
   }
 
   put(name: string): void {
@@ -162,4 +184,5 @@ function serve({ share, signal }: SharingWorkerData): void {
   });
 }
 
-if (parentPort && (workerData as Partial<SharingWorkerData> | undefined)?.signal) serve(workerData as SharingWorkerData);
+if (parentPort && (workerData as Partial<SharingWorkerData> | undefined)?.signal)
+  serve(workerData as SharingWorkerData);

@@ -31,7 +31,14 @@ async function onDisk(t: TestContext, count = 1, options: PageCacheOptions = {})
 async function inMemory(
   t: TestContext,
   options: { store?: ConstructorParameters<typeof MemoryStore>[0]; cache?: PageCacheOptions } = {},
-): Promise<{ cache: PageCache; file: CachedFile; store: ScriptedStore; memory: MemoryStore; one: Thread; key: string }> {
+): Promise<{
+  cache: PageCache;
+  file: CachedFile;
+  store: ScriptedStore;
+  memory: MemoryStore;
+  one: Thread;
+  key: string;
+}> {
   const memory = new MemoryStore({ sizeBytes: 8 * pageSize, ...options.store });
   const store = new ScriptedStore(memory);
   const cache = await openCache(t, options.cache);
@@ -282,6 +289,28 @@ test("a store that stays in its thread is used from another by its key: load, wr
   assert.equal(store.count("close"), 1);
   assert.equal(Buffer.from(memory.snapshot()).toString("latin1", 0, 8), "the last");
   cache.verify({ quiesce: true });
+});
+
+test("with write-through, what another thread writes and puts is in the store at once", async (t) => {
+  const { one, key, memory } = await inMemory(t, { cache: { writeThrough: true } });
+  const stored = (position: number, length: number) =>
+    Buffer.from(memory.snapshot()).toString("latin1", position, position + length);
+  await one.tell("open", "a", { key });
+  await one.tell("write", "a", "written", 0);
+  assert.equal(stored(0, 7), "written");
+  await one.tell("fill", "a", pageSize, 5, 0x70);
+  await until(() => stored(pageSize, 5) === "ppppp", "put");
+  await one.tell("fillRaw", "a", 2, 0x71);
+  await until(() => stored(2 * pageSize, 5) === "qqqqq", "unpinned");
+});
+
+test("a pin's flush in another thread than the store's writes its pages as they are", async (t) => {
+  const { one, key, memory } = await inMemory(t);
+  await one.tell("open", "a", { key });
+  await one.tell("pin", "a", 100, 4, { write: true });
+  await one.tell("flush", "a", 0x66);
+  assert.equal(Buffer.from(memory.snapshot()).toString("latin1", 100, 104), "ffff");
+  await one.tell("put", "a");
 });
 
 test("what a store says travels with its code: ENOSPC at the write, EIO of a read and of a sync", async (t) => {

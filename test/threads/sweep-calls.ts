@@ -191,7 +191,10 @@ export const calls: Readonly<Record<string, Call>> = {
   read: { run: ({ file }) => file.read(new Uint8Array(12 * page), 0, 12 * page, 108 * page) },
   readSync: { run: ({ file }) => file.readSync(new Uint8Array(6 * page), 0, 6 * page, 120 * page) },
   write: { run: ({ file }) => file.write(filled(3 * page), 0, 3 * page, 14 * page + 100), changes: [14, 17] },
-  "write, whole pages": { run: ({ file }) => file.write(filled(4 * page), 0, 4 * page, 126 * page), changes: [126, 129] },
+  "write, whole pages": {
+    run: ({ file }) => file.write(filled(4 * page), 0, 4 * page, 126 * page),
+    changes: [126, 129],
+  },
   writeSync: { run: ({ file }) => file.writeSync(filled(3 * page), 0, 3 * page, 130 * page + 5), changes: [130, 133] },
   "write past the end": {
     run: ({ file }) => file.write(filled(3 * page), 0, 3 * page, filePages * page),
@@ -300,8 +303,14 @@ export const calls: Readonly<Record<string, Call>> = {
     },
     run: (_, asked: CachedFile) => asked.sync(),
   },
-  "truncate, of another thread's store": { prepare: openAsked, run: (_, asked: CachedFile) => asked.truncate(5 * page) },
-  "punchHole, in another thread's store": { prepare: openAsked, run: (_, asked: CachedFile) => asked.punchHole(0, 3 * page) },
+  "truncate, of another thread's store": {
+    prepare: openAsked,
+    run: (_, asked: CachedFile) => asked.truncate(5 * page),
+  },
+  "punchHole, in another thread's store": {
+    prepare: openAsked,
+    run: (_, asked: CachedFile) => asked.punchHole(0, 3 * page),
+  },
   "close, of another thread's store": { prepare: openAsked, run: (_, asked: CachedFile) => asked.close() },
   "calls of others to this thread's store": {
     prepare: ({ cache }) => cache.open(new MemoryStore({ key: "served", sizeBytes: 16 * page })),

@@ -27,7 +27,9 @@ interface Load {
 
 /** What may come of an operation whose pages others cut, pin or close meanwhile. */
 const expected = new Set(
-  "EBUSY EDEADLK EBADF ESTALE ERR_PINFOLD_OUT_OF_RANGE ERR_PINFOLD_NO_FRAMES ERR_PINFOLD_PIN_LIMIT ERR_PINFOLD_TOO_MANY".split(" "),
+  "EBUSY EDEADLK EBADF ESTALE ERR_PINFOLD_OUT_OF_RANGE ERR_PINFOLD_NO_FRAMES ERR_PINFOLD_PIN_LIMIT ERR_PINFOLD_TOO_MANY".split(
+    " ",
+  ),
 );
 
 function filled(random: Random, pages = 1): Uint8Array {
@@ -76,7 +78,10 @@ export const operations: Readonly<Record<string, Operation>> = {
     }
   },
   async longterm(load) {
-    const pages = await load.file.getUserPages(wildAt(load) * page, 2 * page, { write: load.random.chance(50), longterm: true });
+    const pages = await load.file.getUserPages(wildAt(load) * page, 2 * page, {
+      write: load.random.chance(50),
+      longterm: true,
+    });
     if (pages.writable) for (const one of pages) one.bytes.fill(1);
     if (load.random.chance(30)) pages.transfer();
     pages.put();
@@ -112,7 +117,12 @@ export const operations: Readonly<Record<string, Operation>> = {
     }
   },
   async pinMany({ cache, file, random }) {
-    const ranges = [5, 50, 90].map((at) => ({ file, position: (at + random.below(5)) * page, length: page, write: true }));
+    const ranges = [5, 50, 90].map((at) => ({
+      file,
+      position: (at + random.below(5)) * page,
+      length: page,
+      write: true,
+    }));
     const pinned = await cache.pin(ranges);
     for (const pages of pinned) pages.bytes.fill(random.below(256));
     pinned.put();

@@ -42,7 +42,12 @@ class Terminator {
   async #live(): Promise<void> {
     const done = new SharedArrayBuffer(4);
     const count = new Int32Array(done);
-    const data: TerminateData = { share: this.#cache.share(), path: this.#path, seed: this.#random.below(2 ** 30), done };
+    const data: TerminateData = {
+      share: this.#cache.share(),
+      path: this.#path,
+      seed: this.#random.below(2 ** 30),
+      done,
+    };
     const worker = new Worker(new URL("./terminate-worker.js", import.meta.url), { workerData: data });
     worker.on("message", (wrong: string) => this.#wrong.push(wrong));
     worker.on("error", (error: Error) => this.#wrong.push(String(error.stack)));
@@ -86,7 +91,10 @@ class Terminator {
     const { threads, shared } = core.frames;
     await until(() => [...threads.claimed()].length === 1, "all slots are given back");
     await until(() => core.recovery.unfinished === 0, "what the dead had begun is finished");
-    await until(() => core.writer.runs === 0 && !core.flusher.isRunning && core.prefetches === 0, "nothing is under way");
+    await until(
+      () => core.writer.runs === 0 && !core.flusher.isRunning && core.prefetches === 0,
+      "nothing is under way",
+    );
     this.#cache.verify({ quiesce: true });
     assert.equal(shared.load(layout.HEADER_CREDITS), core.frames.count);
     assert.equal([...core.directory.slots()].length, 1, "the files of the dead are closed");

@@ -252,7 +252,12 @@ export class Board {
   }
 
   /** Reads cells out of `bytes`, of which they are the whole. What is wrong with the first that is. */
-  check(bytes: Uint8Array, first: number, sample: Sample, how: { sampleFirst?: number; locked?: boolean } = {}): string | undefined {
+  check(
+    bytes: Uint8Array,
+    first: number,
+    sample: Sample,
+    how: { sampleFirst?: number; locked?: boolean } = {},
+  ): string | undefined {
     const { sampleFirst = first, locked = true } = how;
     const { cellBytes } = this.geometry;
     for (let at = 0; at + cellBytes <= bytes.length; at += cellBytes) {

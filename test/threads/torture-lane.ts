@@ -175,7 +175,10 @@ export class Lane {
    * Claims a range, composes its next version and has `write` write it: how many bytes were, or undefined where nothing was. False
    * where somebody else writes there.
    */
-  async write(range: CellRange, write: (bytes: Buffer) => Promise<number | undefined> | number | undefined): Promise<boolean> {
+  async write(
+    range: CellRange,
+    write: (bytes: Buffer) => Promise<number | undefined> | number | undefined,
+  ): Promise<boolean> {
     if (!this.board.tryClaimAll(range.first, range.count, this.id)) return false;
     try {
       const { bytes, begun } = this.compose(range);

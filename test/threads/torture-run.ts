@@ -77,7 +77,9 @@ export class Torture {
     const sizeBytes = pages * geometry.pageSize;
     this.#memory = options.memoryStore ? new MemoryStore({ sizeBytes }) : undefined;
     this.#durable = this.#memory && new SharedArrayBuffer(sizeBytes);
-    this.#store = this.#memory && forgetful(this.#memory, new Uint8Array(this.#durable as SharedArrayBuffer), this.#random, failEvery);
+    this.#store =
+      this.#memory &&
+      forgetful(this.#memory, new Uint8Array(this.#durable as SharedArrayBuffer), this.#random, failEvery);
     if (!this.#store) {
       for (const [path, bytes] of [
         [this.#path, sizeBytes],
@@ -166,7 +168,8 @@ export class Torture {
     const nowMs = performance.now();
     for (const [lane, moved] of this.#moved.entries()) {
       const progress = this.board.progress(lane);
-      if (progress !== moved.progress || this.board.operationOf(lane) < 0) Object.assign(moved, { progress, atMs: nowMs });
+      if (progress !== moved.progress || this.board.operationOf(lane) < 0)
+        Object.assign(moved, { progress, atMs: nowMs });
       this.stalledMs = Math.max(this.stalledMs, nowMs - moved.atMs);
       if (nowMs - moved.atMs > stallMs) this.#wrong.push(`lane ${lane} stands still in ${this.#doing(lane)}`);
     }
@@ -193,7 +196,8 @@ export class Torture {
     this.kills.push(performance.now() - startMs);
     const end = this.board.bury(worker);
     this.#burials.push({ ...this.board.slotOf(worker), end });
-    for (let at = 0; at <= this.#options.geometry.lanesPerWorker; at++) this.board.step(this.board.laneOf(worker, at), -1);
+    for (let at = 0; at <= this.#options.geometry.lanesPerWorker; at++)
+      this.board.step(this.board.laneOf(worker, at), -1);
     this.board.setDying(worker, false);
     this.#start(worker);
   }
@@ -201,7 +205,9 @@ export class Torture {
   async #end(): Promise<void> {
     this.board.stop();
     const timer = setTimeout(() => {
-      const lanes = this.#moved.flatMap((_, lane) => (this.board.operationOf(lane) < 0 ? [] : [`${lane} in ${this.#doing(lane)}`]));
+      const lanes = this.#moved.flatMap((_, lane) =>
+        this.board.operationOf(lane) < 0 ? [] : [`${lane} in ${this.#doing(lane)}`],
+      );
       this.#wrong.push(`lanes do not end: ${lanes.join(", ")}; pins: ${JSON.stringify(this.#main.pins())}`);
       for (const worker of this.#workers) void worker?.terminate();
     }, stallMs);
@@ -250,7 +256,8 @@ export class Torture {
     const all = operations.reduce((sum, _, at) => sum + this.board.counted(at, 0), 0);
     const failures = this.#store ? `${this.#store.failures()} failed syncs, ` : "";
     return [
-      failures + `${all} operations, ${this.attached} attachments, ${this.kills.length} kills, longest standstill ${Math.round(this.stalledMs)} ms, ` +
+      failures +
+        `${all} operations, ${this.attached} attachments, ${this.kills.length} kills, longest standstill ${Math.round(this.stalledMs)} ms, ` +
         `${this.board.tornSeen} torn cells seen where they may be`,
       counts.join("; "),
     ];

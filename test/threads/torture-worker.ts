@@ -66,7 +66,10 @@ class TortureWorker implements LaneWorker {
     this.data = data;
     this.board = new Board(data.geometry, data.board);
     this.#own = new BroadcastChannel(`${data.name}:${data.worker}`);
-    this.#own.onmessage = (event) => void this.#receive((event as { data: HandOverMessage | HandOverReply }).data);
+    this.#own.addEventListener(
+      "message",
+      (event) => void this.#receive((event as unknown as { data: HandOverMessage | HandOverReply }).data),
+    );
   }
 
   get cache(): PageCache {
@@ -179,7 +182,8 @@ class TortureWorker implements LaneWorker {
       try {
         if (await run(lane)) this.board.count(at, 1);
       } catch (error) {
-        if (!isRefusal(error, mayFail && this.data.durable ? [...codes, "EIO"] : codes)) this.fail(`${name} of lane ${lane.id}`, error);
+        if (!isRefusal(error, mayFail && this.data.durable ? [...codes, "EIO"] : codes))
+          this.fail(`${name} of lane ${lane.id}`, error);
         this.board.count(at, 2);
       }
     }

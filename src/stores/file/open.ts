@@ -101,7 +101,7 @@ function checkOptions(path: string, options: FileStoreOptions): void {
 
 function openDescriptor(libc: Libc | null, path: string, flags: number, noted: Int32Array, at: number): number {
   noted[at] = (libc === null ? openSync(path, flags, 0o666) : libc.open(path, flags, 0o666)) + 1;
-  return (noted[at] as number) - 1;
+  return noted[at] - 1;
 }
 
 /** Tells a new file from one that was there: only a new one may be removed again. */
