@@ -285,12 +285,12 @@ export const acts = {
   /** Its descriptor is about to be closed; is closed, and nobody knows. */
   async closeMarked(scene: Scene) {
     const other = await openOther(scene);
-    library.beforeClose = scene.park;
+    library.beforeClose = () => scene.park();
     await other.close();
   },
   async closeHalf(scene: Scene) {
     const other = await openOther(scene);
-    library.afterClose = scene.park;
+    library.afterClose = () => scene.park();
     await other.close();
   },
   /** A file that nobody else has open, with a dirty page. */
