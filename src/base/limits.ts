@@ -124,7 +124,7 @@ export const limits = {
   nbdExportsMax: 1024,
   /** A connection gets this much for its own payloads in receipt and read replies, however busy the shared budgets are. */
   nbdReserveBytes: 64 * KiB,
-  nbdReceiveBytesPerConnectionMax: 2 * MiB,
+  nbdReceiveBytesPerConnectionMax: 512 * KiB,
   /** Read replies that wait to be sent, in all and for one connection (one larger reply may stand alone). */
   nbdReplyBytesMax: 64 * MiB,
   nbdReplyBytesPerConnectionMax: 4 * MiB,
@@ -135,7 +135,7 @@ export const limits = {
   nbdInlineReadBytesMax: 32 * KiB,
   nbdSocketWriteBytesMax: 1 * MiB,
   /** Free buffers kept for reuse, of all connections. */
-  nbdPooledBytesMax: 8 * MiB,
+  nbdPooledBytesMax: 4 * MiB,
   nbdErrorMessageBytesMax: 256,
   /** While others wait for buffers, whoever holds some has to move this much in this time. */
   nbdStallMs: 10_000,

@@ -3,7 +3,8 @@
  *
  * All steps are made in the dead one's name, so that word and ledger agree after each; who cleans up may die between any two of
  * them, and the next one finds what is left. No read or write of a page is on its way any more: node ends a thread only after its
- * requests to fs and its addons' asynchronous work have ended (Environment::RunCleanup), and blocking calls end before that.
+ * requests to fs and its addons' asynchronous work have ended (Environment::RunCleanup; tried in test/threads/dead-reads.test.ts),
+ * and blocking calls end before that.
  *
  * Invariants: waits are settled before locks are let go of, since a granted one is in the ledger only then. Bytes that a dead writer
  * may have left half changed are marked so (OWNER_DIED) before anybody else can get the page's lock.
@@ -89,7 +90,7 @@ function settle(core: Core, record: number, bits: number): void {
   if ((bits & layout.IDLE) !== 0) insist(() => core.frames.words.requeue(record));
 }
 
-/** The waits of a dead thread end; what it was granted and has not seen is its own then. */
+/** The waits of a dead thread end; what it was granted and has not seen is its own then. Who stood behind is woken by letGoOfAll. */
 export function settleWaits(core: Core, dead: number, found: Findings): void {
   const { shared, words } = core.frames;
   if (shared.load(layout.HEADER_NODES_USED) === 0) return;
@@ -97,12 +98,9 @@ export function settleWaits(core: Core, dead: number, found: Findings): void {
     const at = layout.NODES + node * layout.NODE_BYTES;
     const state = shared.load(at + layout.NODE_STATE);
     if (state === layout.NODE_FREE || shared.load(at + layout.NODE_THREAD) !== dead) continue;
-    const record = shared.load(at + layout.NODE_FRAME);
     // It may be granted or dismissed at this moment: then it is that.
     if (state === layout.NODE_WAITING) insist(() => words.withdraw(node, layout.NODE_CANCELLED, 0));
     insist(() => words.accept(node));
-    // Whoever stood behind it may be able to go on.
-    core.locks.queues.wake(record, true);
     found.waits += 1;
   }
 }

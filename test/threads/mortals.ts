@@ -87,7 +87,11 @@ export async function verifyQuiet({ cache }: Scene): Promise<void> {
   assert.equal([...frames.threads.claimed()].length, 1, "no slot is taken");
   assert.equal(frames.counter(layout.HEADER_CREDITS), frames.count, "all credits are there");
   for (let entry = 0; entry < layout.SCOPE_HOLDS_MAX; entry++)
-    assert.equal(frames.counter(frames.plan.scopeHolds + entry * layout.SCOPE_HOLD_BYTES), 0, "no scope holds anything");
+    assert.equal(
+      frames.counter(frames.plan.scopeHolds + entry * layout.SCOPE_HOLD_BYTES),
+      0,
+      "no scope holds anything",
+    );
 }
 
 export async function byteAt(file: CachedFile, position: number): Promise<number> {

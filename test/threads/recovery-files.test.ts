@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { closeSync, fstatSync, openSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { PageCache } from "../../src/index.js";
+import { CachedFile, PageCache } from "../../src/index.js";
 import type { MakerReached } from "./mortal-maker.js";
 import type { ActName } from "./mortal-worker.js";
 import { type Scene, byteAt, filePages, open, page, recoveryMs, start, until, verifyQuiet } from "./mortals.js";
@@ -92,6 +92,23 @@ for (const act of ["punchStore", "punchRemoving"] as const) {
     await verifyQuiet(scene);
   });
 }
+
+test("a punch that cannot be finished is none: its pages can be used", async (t) => {
+  const scene = await open(t);
+  const { file } = scene;
+  const mortal = await start(scene, "punchRemoving");
+  const { store } = CachedFile.spaceOf(file, scene.cache.core);
+  const punch = store.punch.bind(store);
+  store.punch = async () => {
+    throw new Error("the storage fails");
+  };
+  await mortal.kill();
+  await verifyQuiet(scene);
+  store.punch = punch;
+  for (let at = 0; at < 10; at++) await file.write(new Uint8Array(1), 0, 1, at * page);
+  await file.sync();
+  await verifyQuiet(scene);
+});
 
 for (const act of ["extend", "extendByWrite"] as const) {
   test(`the store is cut to the file again after an extension that was not finished: ${act}`, async (t) => {

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { PageCache } from "../../src/index.js";
+import { CachedFile, PageCache } from "../../src/index.js";
+import * as layout from "../../src/sync/layout.js";
 import type { ActName } from "./mortal-worker.js";
 import { type Scene, open, page, recoveryMs, start, verifyQuiet } from "./mortals.js";
 
@@ -67,11 +68,38 @@ test("a sync covers pages that a thread was writing, or making durable, when it 
     await mortal.kill();
     await synced;
     const [failed, healed] = scene.cache.core.directory.cellsOf(0);
-    assert.deepEqual([failed, healed], act === "storeSync" ? [1, 1] : [0, 0], "the store knows of a sync that came to nothing");
+    assert.deepEqual(
+      [failed, healed],
+      act === "storeSync" ? [1, 1] : [0, 0],
+      "the store knows of a sync that came to nothing",
+    );
     assert.equal(readFileSync(scene.path)[0], 7);
     assert.equal(scene.cache.stats().dirtyPages + scene.cache.stats().unstablePages, 0);
     await verifyQuiet(scene);
   }
+});
+
+test("a sync that was looking for dirty pages while a dead thread's write-back ended looks again", async (t) => {
+  const scene = await open(t);
+  const { core } = scene.cache;
+  const mortal = await start(scene, "writeback");
+  core.recovery.look = () => {};
+  await mortal.worker.terminate();
+  const space = CachedFile.spaceOf(scene.file, core);
+  const walk = () => core.locks.acquire(space.walkLock, space.id, layout.LOCK_WALK, layout.MODE_EXCLUSIVE, {});
+  await walk();
+  // It goes through the dirty pages, then through those on their way; this test comes in between.
+  const synced = scene.file.sync();
+  const between = walk();
+  core.locks.unlockExclusive(space.walkLock);
+  await between;
+  core.recovery.cleanUp(mortal.slot);
+  core.locks.unlockExclusive(space.walkLock);
+  await synced;
+  for (let at = 0; at < 4; at++) assert.equal(readFileSync(scene.path)[at * page], 7);
+  Reflect.deleteProperty(core.recovery, "look");
+  await core.recovery.settled();
+  await verifyQuiet(scene);
 });
 
 test('under "kernel" durability a sync that died counts as lost data', async (t) => {

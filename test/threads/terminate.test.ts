@@ -3,7 +3,7 @@
  * as PINFOLD_TERMINATIONS says. No call of the others hangs or sees half a page, every invariant holds, nothing is left of the dead.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -108,24 +108,38 @@ class Terminator {
   }
 }
 
+/** What each open descriptor is of. */
+function openDescriptors(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [`${fd}:${readlinkSync(`/proc/self/fd/${fd}`)}`];
+    } catch {
+      return []; // The directory's own.
+    }
+  });
+}
+
 test(`${terminations} threads are terminated at work, one after the other`, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "pinfold-terminate-"));
   const path = join(folder, "file");
   writeFileSync(path, Buffer.alloc(layoutOf.all * page));
   const cache = await PageCache.open({ memory: 64 * page, writebackIntervalMs: 50, dirtyExpire: 100 } as object);
   const terminator = new Terminator(cache, await cache.open(path), path);
-  let descriptors = 0;
+  let descriptors: string[] = [];
   let megabytes = 0;
+  const sizes: number[] = [];
   for (let left = terminations; left > 0; left -= roundSize) {
     await terminator.round(Math.min(left, roundSize));
-    const now = readdirSync("/proc/self/fd").length;
+    const now = openDescriptors();
     const rss = process.memoryUsage().rss / 2 ** 20;
+    sizes.push(Math.round(rss));
     // The first rounds load what is loaded once.
     if (terminator.terminated <= 2 * roundSize) [descriptors, megabytes] = [now, rss];
-    assert.ok(now <= descriptors, `${now} descriptors are open, and were ${descriptors}`);
+    assert.ok(now.length <= descriptors.length, `open are ${now.join(" ")}, and were ${descriptors.join(" ")}`);
     assert.ok(rss < megabytes + 200, `${rss} MiB, and were ${megabytes}`);
   }
   t.diagnostic(`${terminator.terminated} terminations, ${terminator.operations} operations of the dead, seed ${seed}`);
+  t.diagnostic(`MiB: ${sizes.join(" ")}`);
   await cache.close();
   rmSync(folder, { recursive: true });
 });

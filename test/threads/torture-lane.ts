@@ -124,6 +124,16 @@ export class Lane {
     else if (choice >= 5) await nextTurn();
   }
 
+  /** An abort that comes at about the time that short waits take. */
+  soon(): AbortSignal {
+    return AbortSignal.timeout(1 + this.random.below(20));
+  }
+
+  /** The end of a wait that might be part of a circle: unscoped tasks are not looked at for one. */
+  patience(): AbortSignal {
+    return AbortSignal.timeout(500);
+  }
+
   fail(what: string): never {
     throw new WrongBytes(what);
   }

@@ -60,7 +60,11 @@ export class Torture {
   /** Ends of cuts of dead workers, with the slot that has to be cleaned up first. */
   readonly #burials: { slot: number; generation: number; end: () => void }[] = [];
   readonly #moved: { progress: number; atMs: number }[];
+  /** The last kill, and how far the lanes of the others were then. */
+  #resuming: { atMs: number; worker: number; progress: number[] } | undefined;
   attached = 0;
+  /** How long it took at most, after a kill, until a lane of another worker went on. */
+  resumedMs = 0;
   stalledMs = 0;
   #cache: PageCache | undefined;
   #file: CachedFile | undefined;
@@ -166,13 +170,7 @@ export class Torture {
 
   #look(): void {
     const nowMs = performance.now();
-    for (const [lane, moved] of this.#moved.entries()) {
-      const progress = this.board.progress(lane);
-      if (progress !== moved.progress || this.board.operationOf(lane) < 0)
-        Object.assign(moved, { progress, atMs: nowMs });
-      this.stalledMs = Math.max(this.stalledMs, nowMs - moved.atMs);
-      if (nowMs - moved.atMs > stallMs) this.#wrong.push(`lane ${lane} stands still in ${this.#doing(lane)}`);
-    }
+    this.#lookForProgress(nowMs);
     for (const burial of [...this.#burials]) {
       const { threads } = this.#main.core.frames;
       if (threads.isClaimed(burial.slot) && threads.generation(burial.slot) === burial.generation) continue;
@@ -181,6 +179,23 @@ export class Torture {
     }
     this.#wrong.push(...(this.#store?.unstable.splice(0) ?? []));
     this.#main.verify();
+  }
+
+  #lookForProgress(nowMs: number): void {
+    for (const [lane, moved] of this.#moved.entries()) {
+      const progress = this.board.progress(lane);
+      if (progress !== moved.progress || this.board.operationOf(lane) < 0)
+        Object.assign(moved, { progress, atMs: nowMs });
+      this.stalledMs = Math.max(this.stalledMs, nowMs - moved.atMs);
+      if (nowMs - moved.atMs > stallMs) this.#wrong.push(`lane ${lane} stands still in ${this.#doing(lane)}`);
+    }
+    if (!this.#resuming) return;
+    const { atMs, worker, progress } = this.#resuming;
+    this.resumedMs = Math.max(this.resumedMs, nowMs - atMs);
+    const hasResumed = progress.some(
+      (was, lane) => this.board.workerOf(lane) !== worker && this.board.progress(lane) !== was,
+    );
+    if (hasResumed) this.#resuming = undefined;
   }
 
   #doing(lane: number): string {
@@ -199,6 +214,7 @@ export class Torture {
     for (let at = 0; at <= this.#options.geometry.lanesPerWorker; at++)
       this.board.step(this.board.laneOf(worker, at), -1);
     this.board.setDying(worker, false);
+    this.#resuming = { atMs: startMs, worker, progress: this.#moved.map((_, lane) => this.board.progress(lane)) };
     this.#start(worker);
   }
 
@@ -215,8 +231,12 @@ export class Torture {
     clearTimeout(timer);
     assert.equal(this.#wrong.length, 0, "a worker saw what it must not");
     const cache = this.#main;
-    const stats = cache.stats();
-    assert.equal(stats.waiters, 0, "nobody waits");
+    for (let tries = 0; tries < 100 && [...cache.core.frames.threads.claimed()].length > 1; tries++) {
+      cache.core.lookForDead();
+      await sleep(10);
+    }
+    await cache.core.recovery.settled();
+    assert.equal(cache.stats().waiters, 0, "nobody waits");
     cache.verify({ quiesce: true });
     assert.deepEqual(cache.pins(), [], "nothing is pinned");
     assert.equal([...cache.core.frames.threads.claimed()].length, 1, "one thread is left");
@@ -258,6 +278,7 @@ export class Torture {
     return [
       failures +
         `${all} operations, ${this.attached} attachments, ${this.kills.length} kills, longest standstill ${Math.round(this.stalledMs)} ms, ` +
+        (this.kills.length > 0 ? `others went on within ${Math.round(this.resumedMs)} ms, ` : "") +
         `${this.board.tornSeen} torn cells seen where they may be`,
       counts.join("; "),
     ];
