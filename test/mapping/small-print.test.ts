@@ -63,3 +63,21 @@ test("invalidate leaves a page that its store does not let go", async (t) => {
   strictEqual(cache.stats().files[0]?.residentPages, 0);
   cache.verify({ quiesce: true });
 });
+
+test("a page whose thread was stopped while it took it out is waited for, and nobody spins or fails", async (t) => {
+  const { file, cache } = await open(t);
+  const { words } = cache.core.frames;
+  const elsewhere = 15;
+  await file.read(new Uint8Array(1), 0, 1, 0);
+  const frame = cache.core.table.find(0, 0);
+  strictEqual(words.freeze(frame, elsewhere), layout.OK);
+  strictEqual(file.tryGetUserPages(0, 1), undefined);
+  strictEqual(file.tryGetUserPages(0, 1, { write: true }), undefined);
+  const waiting = file.getUserPages(0, 1);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  strictEqual(words.thaw(frame, elsewhere), layout.OK);
+  strictEqual(words.unlockExclusive(frame, elsewhere, 0) >= 0, true);
+  while (words.requeue(frame) === layout.LOST);
+  (await waiting).put();
+  cache.verify({ quiesce: true });
+});

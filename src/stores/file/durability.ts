@@ -14,7 +14,7 @@
  *
  * See also: file-store.ts; ../../store/contract.ts, sync.
  */
-import { close, fdatasync, fdatasyncSync, fsync, fsyncSync, open, openSync, closeSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, fsync, fsyncSync, openSync } from "node:fs";
 import { promisify } from "node:util";
 import { PinfoldError } from "../../base/errors.js";
 import type { SyncRequest } from "../../store/contract.js";
@@ -24,10 +24,8 @@ import { descriptorPath, type OpenFile } from "./open.js";
 import { writeAll, writeAllSync, type Descriptors } from "./transfer.js";
 
 const later = {
-  close: promisify(close),
   fdatasync: promisify(fdatasync),
   fsync: promisify(fsync),
-  open: promisify(open),
 };
 
 /** Cells that the threads share: failed syncs so far, and how many of them a later sync has made good. */
@@ -105,13 +103,16 @@ export class Durability {
     writeAllSync(this.#files, position, buffers);
   }
 
-  /** Makes durable what was written so far, through a description of its own. */
+  /**
+   * Makes durable what was written so far, through a description of its own. Opened and closed by sync calls: of an asynchronous one
+   * that is on its way when its thread is terminated, Node loses the descriptor.
+   */
   async settle(): Promise<void> {
-    const fd = await later.open(this.#path, "r+");
+    const fd = openSync(this.#path, "r+");
     try {
       await later.fdatasync(fd);
     } finally {
-      await later.close(fd);
+      closeSync(fd);
     }
   }
 

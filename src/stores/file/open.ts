@@ -10,14 +10,17 @@
  *
  * See also: detect.ts, file-store.ts.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync } from "node:fs";
-import { open as openHandle, unlink } from "node:fs/promises";
+import { closeSync, fstatSync, fsync, ftruncateSync, openSync } from "node:fs";
+import { unlink } from "node:fs/promises";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
 import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import { detectPolicy, devicePolicy, type Policy } from "./detect.js";
 import { cells, closeNoted } from "./descriptors.js";
 import { errno, loadLibc, openFlags, seek, systemError, type Libc } from "./libc.js";
+
+const fsyncLater = promisify(fsync);
 
 export interface FileStoreOptions {
   /** Make the file if there is none. */
@@ -198,15 +201,16 @@ function giveSize(fd: number, file: OpenFile, path: string, options: FileStoreOp
   return sizeBytes;
 }
 
+/** Opens and closes the directory by sync calls: see durability.ts, settle. */
 async function syncDirectory(path: string): Promise<void> {
-  const directory = await openHandle(dirname(path), "r");
+  const directory = openSync(dirname(path), "r");
   try {
-    await directory.sync();
+    await fsyncLater(directory);
   } catch (error) {
     // Some network file systems cannot sync a directory; what they do instead is theirs.
     const code = (error as { code?: unknown }).code;
     if (code !== "EINVAL" && code !== "ENOTSUP") throw error;
   } finally {
-    await directory.close();
+    closeSync(directory);
   }
 }
