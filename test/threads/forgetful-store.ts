@@ -71,6 +71,9 @@ export function forgetful(inner: MemoryStore, durable: Uint8Array, random: Rando
       if (!isSame) unstable.push(`bytes at ${call.position} changed while they were written`);
     },
   });
+  // All takes a while, so that others come in between.
+  const rest = () => (random.isOneIn(2) ? sleep(random.below(3)) : undefined);
+  for (const name of ["readPages", "punch", "truncate", "sync"] as const) store.on(name, { before: rest });
   for (const name of ["writePages", "writePagesSync"] as const) store.on(name, { before: remember });
   for (const name of ["sync", "syncSync"] as const) store.on(name, { before: mayFail, after: keep });
   store.on("truncate", { before: ({ position }) => forgetFrom(position, Number.POSITIVE_INFINITY) });

@@ -80,6 +80,15 @@ export class Peer {
     return text;
   }
 
+  /** Gives a pin up that is not there in time. What it ended with. */
+  async readFor(name: string, position: number, forMs: number): Promise<string> {
+    const waited = this.#file(name).getUserPages(position, 1, { signal: AbortSignal.timeout(forMs) });
+    return waited.then(
+      (pages) => (pages.put(), "read"),
+      (error: Error) => error.name,
+    );
+  }
+
   async pin(name: string, position: number, length: number, options?: { write?: boolean }): Promise<void> {
     this.#pins.set(name, await this.#file(name).getUserPages(position, length, options));
   }

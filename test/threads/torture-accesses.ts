@@ -86,6 +86,17 @@ export const tryRead = (lane: Lane) =>
     return lane.file.tryRead(buffer.subarray(0, end), position) ? end : 0;
   });
 
+/** A copy, with a moment's rest within some cell, so that a writer can come in between. */
+function slowCopy(lane: Lane, memory: Uint8Array, start: number, end: number): Uint8Array {
+  const { cellBytes } = lane.board.geometry;
+  const middle = lane.random.below((end - start) / cellBytes) * cellBytes + cellBytes / 2;
+  const bytes = new Uint8Array(end - start);
+  bytes.set(memory.subarray(start, start + middle));
+  for (let rest = 0, untilMs = performance.now() + 0.02; rest < 1e5 && performance.now() < untilMs; rest++);
+  bytes.set(memory.subarray(start + middle, end), middle);
+  return bytes;
+}
+
 /** Reads whole cells without a lock, and believes what was there at one moment. */
 export async function readOptimistic(lane: Lane): Promise<boolean> {
   const range = lane.range(2);
@@ -110,7 +121,7 @@ export async function rawOptimistic(lane: Lane): Promise<boolean> {
     const begun = optimisticBegin(raw, page);
     if (begun < 0) continue;
     const from = offset(raw, begun);
-    const bytes = memory(raw, begun).slice(from, from + range.length);
+    const bytes = slowCopy(lane, memory(raw, begun), from, from + range.length);
     if (!optimisticValidate(raw, begun)) continue;
     good += 1;
     // Where the file has been cut meanwhile, the rest of its last page is nobody's.

@@ -37,6 +37,12 @@ export interface Sample {
   readonly doubt: Int32Array;
 }
 
+export interface Wrong {
+  readonly what: string;
+  /** It is no version at all: half of one, or another cell's. */
+  readonly isTorn: boolean;
+}
+
 /** Versions that a writer has begun. */
 export interface Begun {
   readonly cell: number;
@@ -228,12 +234,15 @@ export class Board {
    * What is wrong with a cell's content, which was read after the sample was taken. `locked`: all at once, so that no writer that
    * locks pages, and no cut, can have been at it meanwhile.
    */
-  judge(cell: number, content: CellContent, sample: Sample, at: number, locked: boolean): string | undefined {
+  judge(cell: number, content: CellContent, sample: Sample, at: number, locked: boolean): Wrong | undefined {
     const done = sample.done[at] as number;
     const next = Atomics.load(this.#next, cell);
-    const describe = (what: string) =>
-      `cell ${cell} (page ${Math.floor(cell / this.cellsPerPage)}): ${what}; versions ${done} to ${next}, ` +
-      `gone up to ${sample.killed[at]}, cuts ${Atomics.load(this.#cutsBegun, cell)} after ${sample.epoch[at]}`;
+    const describe = (what: string): Wrong => ({
+      what:
+        `cell ${cell} (page ${Math.floor(cell / this.cellsPerPage)}): ${what}; versions ${done} to ${next}, ` +
+        `gone up to ${sample.killed[at]}, cuts ${Atomics.load(this.#cutsBegun, cell)} after ${sample.epoch[at]}`,
+      isTorn: content.kind === "wrong",
+    });
     if (content.kind === "wrong") {
       const isCut = Atomics.load(this.#cutsBegun, cell) > (sample.epoch[at] as number);
       const excused = this.#isExcused(cell, sample, at) || (!locked && (next !== done || isCut));
@@ -257,7 +266,7 @@ export class Board {
     first: number,
     sample: Sample,
     how: { sampleFirst?: number; locked?: boolean } = {},
-  ): string | undefined {
+  ): Wrong | undefined {
     const { sampleFirst = first, locked = true } = how;
     const { cellBytes } = this.geometry;
     for (let at = 0; at + cellBytes <= bytes.length; at += cellBytes) {

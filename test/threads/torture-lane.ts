@@ -142,7 +142,7 @@ export class Lane {
 
   check(bytes: Uint8Array, range: CellRange, sample: Sample, locked = true): void {
     const wrong = this.board.check(bytes, range.first, sample, { locked });
-    if (wrong !== undefined) this.fail(wrong);
+    if (wrong) this.fail(wrong.what);
   }
 
   /** Looks at all bytes of a pin, once. `locked`: it holds page locks; a counted one keeps nobody out. */

@@ -105,15 +105,14 @@ async function durably(lane: Lane, range: CellRange, sync: () => Promise<void> |
   const first = range.first + lane.random.below(range.count - count + 1);
   const { position, length } = lane.cellRange(first, count);
   const bytes = new Uint8Array(length);
-  let wrong: string | undefined;
-  // A later version may be on its way at this moment.
-  for (let tries = 0; tries < 20; tries++) {
+  // A later version may be on its way at this moment, and half of it be there; an older one may not.
+  for (let tries = 1; ; tries++) {
     lane.worker.readStored(bytes.fill(0), position);
-    wrong = lane.board.check(bytes, first, sample, { sampleFirst: range.first });
-    if (wrong === undefined) return true;
+    const wrong = lane.board.check(bytes, first, sample, { sampleFirst: range.first });
+    if (!wrong) return true;
+    if (!wrong.isTorn || tries === 20) lane.fail(`stored, after a sync: ${wrong.what}`);
     await sleep(2);
   }
-  return lane.fail(`stored, after a sync: ${wrong}`);
 }
 
 const wholeFile = (lane: Lane) => lane.cellRange(0, lane.board.sideCells);
