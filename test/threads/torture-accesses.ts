@@ -87,13 +87,13 @@ export const tryRead = (lane: Lane) =>
   });
 
 /** A copy, with a moment's rest within some cell, so that a writer can come in between. */
-function slowCopy(lane: Lane, memory: Uint8Array, start: number, end: number): Uint8Array {
+function slowCopy(lane: Lane, all: Uint8Array, start: number, end: number): Uint8Array {
   const { cellBytes } = lane.board.geometry;
   const middle = lane.random.below((end - start) / cellBytes) * cellBytes + cellBytes / 2;
   const bytes = new Uint8Array(end - start);
-  bytes.set(memory.subarray(start, start + middle));
+  bytes.set(all.subarray(start, start + middle));
   for (let rest = 0, untilMs = performance.now() + 0.02; rest < 1e5 && performance.now() < untilMs; rest++);
-  bytes.set(memory.subarray(start + middle, end), middle);
+  bytes.set(all.subarray(start + middle, end), middle);
   return bytes;
 }
 
