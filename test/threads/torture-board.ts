@@ -48,7 +48,6 @@ export interface Begun {
   readonly cell: number;
   readonly version: number;
   readonly epoch: number;
-  readonly cuts: number;
   readonly racy: boolean;
 }
 
@@ -170,15 +169,14 @@ export class Board {
   /** The next version of a claimed cell. `racy`: it will be seen while it comes into being. */
   begin(cell: number, racy: boolean): Begun {
     const epoch = Atomics.load(this.#cutsEnded, cell);
-    const cuts = Atomics.load(this.#cutsBegun, cell);
     if (racy) Atomics.add(this.#race, cell, 1);
-    return { cell, version: Atomics.add(this.#next, cell, 1) + 1, epoch, cuts, racy };
+    return { cell, version: Atomics.add(this.#next, cell, 1) + 1, epoch, racy };
   }
 
   /** The bytes are there, and everybody who looks from now on has to see them or later ones. */
-  finish({ cell, version, epoch, cuts, racy }: Begun): void {
-    // What was stored piece by piece while the cell was cut may be there in part.
-    const torn = racy && Atomics.load(this.#cutsBegun, cell) !== cuts;
+  finish({ cell, version, epoch, racy }: Begun): void {
+    // What was stored piece by piece while a cut was under way, whenever that began, may be there in part.
+    const torn = racy && Atomics.load(this.#cutsBegun, cell) !== epoch;
     const inDoubt = (Atomics.load(this.#doubt, cell) & 1) === 1;
     Atomics.store(this.#epoch, cell, epoch);
     Atomics.store(this.#done, cell, version);
@@ -203,6 +201,8 @@ export class Board {
   /** `dying`: what beginCut answered, where the cut was done. */
   endCut(first: number, end: number, lane: number, dying: Int32Array | undefined): void {
     for (let cell = first; cell < end; cell++) {
+      // Before it is ended: who is killed here leaves the cut of one cell open, and no cell's ended twice.
+      Atomics.store(this.#lanes, lane * laneWords + laneCut, cell + 1);
       const version = dying?.[cell - first] ?? 0;
       for (let known = Atomics.load(this.#killed, cell); known < version; ) {
         const found = Atomics.compareExchange(this.#killed, cell, known, version);
@@ -387,14 +387,16 @@ export class Board {
       const owner = Atomics.load(this.#inside, page);
       if (isIts(owner)) Atomics.compareExchange(this.#inside, page, owner, 0);
     }
-    const cuts: [number, number, number][] = [];
+    const cut: number[] = [];
     for (let lane = first; lane < first + lanes; lane++) {
       const at = lane * laneWords + laneCut;
       const [from, end] = [Atomics.load(this.#lanes, at), Atomics.load(this.#lanes, at + 1)];
-      if (end > from) cuts.push([from, end, lane]);
+      for (let cell = from; cell < end; cell++) cut.push(cell);
+      Atomics.store(this.#lanes, at, 0);
+      Atomics.store(this.#lanes, at + 1, 0);
     }
     return () => {
-      for (const [from, end, lane] of cuts) this.endCut(from, end, lane, undefined);
+      for (const cell of cut) Atomics.add(this.#cutsEnded, cell, 1);
     };
   }
 }
