@@ -14,6 +14,7 @@ import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import { Frames, type FramesShare } from "../frames/frames.js";
 import { Core } from "../mapping/core.js";
+import { shareLoads, unshareLoads } from "../base/load-guard.js";
 import { addCore, removeCore } from "../mapping/core-registry.js";
 import { leaveCache } from "../mapping/detach.js";
 import type { LegacyCaller } from "../mapping/legacy.js";
@@ -100,6 +101,8 @@ export class PageCache implements AsyncDisposable {
   readonly #leaks: LeakWatch;
   /** Opens and closes run one after the other: two opens of one path must meet. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** See base/load-guard.ts. */
+  readonly #loading: Int32Array;
   #flushTimer: Timer | undefined;
   #watchTimer: Timer | undefined;
   #closed = false;
@@ -107,6 +110,7 @@ export class PageCache implements AsyncDisposable {
   private constructor(options: ParsedOptions, clock: Clock, frames: Frames) {
     this.#options = options;
     this.core = new Core(options, clock, frames, (facts, cells) => pathOpener().attach(facts, cells));
+    this.#loading = frames.loadingWord();
     this.#leaks = new LeakWatch(this.core);
     this.core.locks.queues.onStuck = (wait) => this.#reportStuck(wait);
     this.core.recovery.onRecovered = (recovered) => channels.recovered.publish(recovered);
@@ -142,6 +146,7 @@ export class PageCache implements AsyncDisposable {
    */
   share(): CacheShare {
     this.#check();
+    shareLoads(this.#loading);
     return {
       kind: "pinfold-cache",
       frames: this.core.frames.share(this.#options.memoryBytes),
@@ -156,7 +161,9 @@ export class PageCache implements AsyncDisposable {
   static attach(share: CacheShare, clock: Clock = systemClock): PageCache {
     if (share?.kind !== "pinfold-cache" || typeof share.options !== "object" || share.options === null)
       throw new PinfoldError("EINVAL", "attach takes what cache.share() gave");
-    return new PageCache(share.options, clock, Frames.attach(share.frames));
+    const cache = new PageCache(share.options, clock, Frames.attach(share.frames));
+    shareLoads(cache.#loading);
+    return cache;
   }
 
   #armFlusher(): void {
@@ -245,7 +252,8 @@ export class PageCache implements AsyncDisposable {
   }
 
   /**
-   * Pins several ranges, of several files, all or nothing, in one order for everybody: a B-tree split.
+   * Pins several ranges, of several files, all or nothing, in one order for everybody: a B-tree split. Such pins never wait for
+   * each other in a circle; with a scope that takes its pages in another order they may, which is EDEADLK for one of the two.
    * @throws PinfoldError as getUserPages
    */
   async pin(
@@ -351,6 +359,7 @@ export class PageCache implements AsyncDisposable {
       this.#leaks.stop();
       openCores.delete(this.core);
       removeCore(this.core);
+      unshareLoads(this.#loading);
     });
   }
 

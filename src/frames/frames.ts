@@ -12,7 +12,7 @@ import { assert } from "../base/assert.js";
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { newNumber } from "../base/random.js";
-import { choosePlainViews, requireBarrier } from "../sync/barrier.js";
+import { choosePlainViews, hasBarrier, lacking } from "../sync/barrier.js";
 import * as layout from "../sync/layout.js";
 import { SharedIntegers, sharedMemory } from "../sync/shared.js";
 import { type Words, loadWords } from "../sync/words.js";
@@ -111,8 +111,13 @@ export class Frames {
     const plan = planOf(share);
     if (!plan) throw new PinfoldError("EINVAL", "the share is not of a cache of this version of Pinfold");
     const header = new Int32Array(share.words.buffer);
-    if (header[layout.HEADER_PLAIN_VIEWS >> 2] === 1) requireBarrier();
+    if (header[layout.HEADER_PLAIN_VIEWS >> 2] === 1 && !hasBarrier()) throw lacking();
     return new Frames(plan, share.words, share.segments, false);
+  }
+
+  /** For base/load-guard.ts. */
+  loadingWord(): Int32Array {
+    return new Int32Array(this.wordsMemory.buffer, layout.HEADER_LOADING, 1);
   }
 
   /** For `attach`. */

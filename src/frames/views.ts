@@ -26,13 +26,14 @@ const betweenLooksMs = 1;
 export class Views {
   readonly #frames: Frames;
   readonly #clock: Clock;
-  readonly #barrier: Barrier;
+  /** Loaded when it is first needed: see base/c-library.ts. */
+  #barrier: Barrier | undefined;
 
-  /** `barrier`: a seam. @throws PinfoldError ENOTSUP */
+  /** `barrier`: a seam. */
   constructor(frames: Frames, clock: Clock, barrier?: Barrier) {
     this.#frames = frames;
     this.#clock = clock;
-    this.#barrier = frames.hasPlainViews ? (barrier ?? requireBarrier()) : () => {};
+    this.#barrier = frames.hasPlainViews ? barrier : () => {};
   }
 
   /** True where views may be storing to the frame's page. */
@@ -40,13 +41,17 @@ export class Views {
     return (this.#frames.words.highWord(frame) & viewBit) !== 0;
   }
 
-  /** Takes the access to these frames away, as far as that can be done now. Those that somebody is storing to at this moment. */
+  /**
+   * Takes the access to these frames away, as far as that can be done now. Those that somebody is storing to at this moment.
+   * @throws PinfoldError ENOTSUP where this thread cannot call the barrier after all. Nothing has changed then.
+   */
   tryClose(frames: readonly number[]): number[] {
     const { words } = this.#frames;
     const open = frames.filter((frame) => this.isOpen(frame));
     if (open.length === 0) return open;
+    const barrier = (this.#barrier ??= requireBarrier());
     for (const frame of open) words.revokeView(frame);
-    this.#barrier();
+    barrier();
     const stored = this.#storedTo();
     const busy: number[] = [];
     for (const frame of open) {

@@ -9,28 +9,29 @@
  * Invariant: all threads of a cache use the same build of the windows; its header says which. PINFOLD_NO_KOFFI=1 and
  * PINFOLD_ATOMIC_VIEWS=1 in the environment choose the build with atomic operations.
  */
-import { createRequire } from "node:module";
+import { type ForeignCall, hasCLibrary, loadCLibrary } from "../base/c-library.js";
 import { PinfoldError } from "../base/errors.js";
 
 /** Makes every running thread of the process execute a full memory barrier. */
 export type Barrier = () => void;
 
-type Call = (...values: number[]) => number;
-
-interface Koffi {
-  load(name: string): { func(declaration: string): Call };
-}
-
 const systemCall = 324;
 const command = { query: 0, privateExpedited: 1 << 3, register: 1 << 4 } as const;
-const libraryNames = ["libc.so.6", "libc.musl-x86_64.so.1"];
 
 let loaded: Barrier | null | undefined;
 
+/** Whether `loadBarrier` can be expected to work, without trying. */
+export function hasBarrier(): boolean {
+  return process.arch === "x64" && hasCLibrary();
+}
+
 /** The barrier, or null where it cannot be called. */
 export function loadBarrier(): Barrier | null {
-  if (process.env["PINFOLD_NO_KOFFI"] === "1") return null;
-  if (loaded === undefined) loaded = tryLoad();
+  if (!hasBarrier()) return null;
+  if (loaded === undefined) {
+    const calls = loadCLibrary()?.bind({ syscall: "long syscall(long number, long command, long flags, long cpu)" });
+    loaded = calls ? bind(calls.syscall) : null;
+  }
   return loaded;
 }
 
@@ -42,34 +43,21 @@ export function choosePlainViews(): boolean {
 /** For a thread of a cache whose views need the barrier. @throws PinfoldError ENOTSUP */
 export function requireBarrier(): Barrier {
   const barrier = loadBarrier();
-  if (barrier === null)
-    throw new PinfoldError(
-      "ENOTSUP",
-      "the cache's mapped views need membarrier, which can be called in the thread that opened the cache and not in this one",
-    );
+  if (barrier === null) throw lacking();
   return barrier;
 }
 
-function tryLoad(): Barrier | null {
-  if (process.platform !== "linux" || process.arch !== "x64") return null;
-  try {
-    const koffi = createRequire(import.meta.url)("koffi") as Koffi;
-    for (const name of libraryNames) {
-      try {
-        return bind(koffi.load(name).func("long syscall(long number, long command, long flags, long cpu)"));
-      } catch {
-        // The other C library, then.
-      }
-    }
-  } catch {
-    // Not installed, or no binary for this machine.
-  }
-  return null;
+/** What a thread is told that has no barrier, in a cache whose views need it. */
+export function lacking(): PinfoldError {
+  return new PinfoldError(
+    "ENOTSUP",
+    "the cache's mapped views need membarrier, which can be called in the thread that opened the cache and not in this one",
+  );
 }
 
 /** Registers the process, which may be done again and again. Null where the kernel has no such barrier or forbids it. */
-function bind(call: Call): Barrier | null {
-  const membarrier = (wanted: number) => call(systemCall, wanted, 0, 0);
+function bind(call: ForeignCall): Barrier | null {
+  const membarrier = (wanted: number) => call(systemCall, wanted, 0, 0) as number;
   const needed = command.privateExpedited | command.register;
   const known = membarrier(command.query);
   if (known < 0 || (known & needed) !== needed || membarrier(command.register) !== 0) return null;

@@ -109,6 +109,7 @@ export const HEADER_FLUSHER = 348; // slot + 1 of the thread that does backgroun
 export const HEADER_CACHE = 352; // a number that tells this cache from others of the process
 export const HEADER_PLAIN_VIEWS = 356; // 1: mapped views use plain accesses and membarrier; 0: atomic ones
 export const HEADER_RECOVERED = 360; // threads that were cleaned up after
+export const HEADER_LOADING = 364; // the system's number of the thread that loads an addon, or terminates a thread (base/load-guard.ts)
 export const HEADER_BYTES = 4096;
 
 // A thread's slot.

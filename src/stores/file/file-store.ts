@@ -23,7 +23,7 @@ import { Durability } from "./durability.js";
 import { lookAtData, lookAtExtents } from "./extents.js";
 import { cells } from "./descriptors.js";
 import { KnownBlocks } from "./known-blocks.js";
-import { errno, falloc, loadLibc, systemError, type Libc } from "./libc.js";
+import { errno, expectLibc, falloc, loadLibc, systemError, type Libc } from "./libc.js";
 import { closeDescriptors, openFile, type FileStoreOptions, type OpenFile } from "./open.js";
 import { PortableReserve } from "./portable.js";
 import { FallocateReserve, grantAll, isUnsupported, type Reserve } from "./reserve.js";
@@ -95,7 +95,7 @@ export class FileStore implements Store {
   static attach(shared: string, own: Int32Array): FileStore {
     const file = JSON.parse(shared) as FileStoreShare;
     if (file.kind !== "pinfold-file-store") throw new PinfoldError("EINVAL", "these are not the facts of a file store");
-    const libc = loadLibc();
+    const libc = expectLibc();
     if (libc === null)
       throw new PinfoldError("ENOTSUP", `attach '${file.path}': koffi loads in one thread and not in the other`);
     return new FileStore(file, libc, own);

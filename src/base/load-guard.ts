@@ -1,0 +1,79 @@
+/**
+ * Keeps the loading of an addon apart from the termination of threads.
+ *
+ * An addon's binary sets itself up anew in each thread. A thread that is terminated in the midst of that takes the whole process
+ * with it (koffi 3.3: a call into the ending environment fails, and so does the report of that, which is fatal). So there is a word in
+ * the memory that threads share: whoever loads has it, and whoever terminates a thread. `Worker.prototype.terminate` is wrapped
+ * for that in threads that share a cache; the main thread takes the word for good when the process exits.
+ *
+ * Not covered: threads ended by one that does not share their cache. Their own `process.exit` and errors need no cover, since
+ * they do not come in between.
+ *
+ * Invariants: the word has the system's number of the thread that has it, or 0. Nobody relies on it for memory safety: who cannot get
+ * it in time goes on without, as there a thread may have been stopped for good.
+ *
+ * See also: c-library.ts (what is loaded).
+ */
+import { Worker, isMainThread } from "node:worker_threads";
+import { limits } from "./limits.js";
+import { isThreadAlive, thisThread } from "./thread-identity.js";
+
+/** The words of the caches that this thread shares with others: Int32, of shared memory. */
+const words = new Set<Int32Array>();
+const waitMs = 5;
+let isWrapped = false;
+
+/** From now on other threads may load and terminate too. The same word again is undone by one `unshareLoads`. */
+export function shareLoads(word: Int32Array): void {
+  words.add(word);
+  if (isWrapped) return;
+  isWrapped = true;
+  const { prototype } = Worker;
+  // oxlint-disable-next-line typescript/unbound-method -- it is called with the worker it was called with.
+  const { terminate } = prototype;
+  prototype.terminate = function guarded(this: Worker): Promise<number> {
+    return apart(limits.terminateWaitMs, () => terminate.call(this));
+  };
+  if (isMainThread) process.on("exit", () => takeAll(limits.terminateWaitMs));
+}
+
+export function unshareLoads(word: Int32Array): void {
+  words.delete(word);
+}
+
+/** Does `work`, which loads or sets up an addon, while nobody who shares a cache with this thread terminates one. */
+export function whileNobodyEnds<T>(work: () => T): T {
+  return apart(limits.loadWaitMs, work);
+}
+
+function apart<T>(patienceMs: number, work: () => T): T {
+  const taken = takeAll(patienceMs);
+  try {
+    return work();
+  } finally {
+    for (const word of taken) give(word);
+  }
+}
+
+function takeAll(patienceMs: number): Int32Array[] {
+  if (words.size === 0) return [];
+  const { id } = thisThread();
+  return [...words].filter((word) => take(word, id, patienceMs));
+}
+
+/** False where somebody else keeps it, or this thread has it already. */
+function take(word: Int32Array, id: number, patienceMs: number): boolean {
+  for (let waitedMs = 0; waitedMs <= patienceMs; waitedMs += waitMs) {
+    const found = Atomics.compareExchange(word, 0, 0, id);
+    if (found === 0) return true;
+    if (found === id) return false;
+    if (!isThreadAlive({ id: found, start: 0 }) && Atomics.compareExchange(word, 0, found, id) === found) return true;
+    Atomics.wait(word, 0, found, waitMs);
+  }
+  return false;
+}
+
+function give(word: Int32Array): void {
+  Atomics.store(word, 0, 0);
+  Atomics.notify(word, 0);
+}
