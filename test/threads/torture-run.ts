@@ -61,8 +61,6 @@ export class Torture {
   readonly #burials: { slot: number; generation: number; end: () => void }[] = [];
   readonly #moved: { progress: number; atMs: number }[];
   /** The last kill, and how far the lanes of the others were then. */
-  /** How far each worker's lanes had come when its present thread was started. */
-  readonly #begunAt = new Map<number, number>();
   #resuming: { atMs: number; worker: number; progress: number[] } | undefined;
   attached = 0;
   /** How long it took at most, after a kill, until a lane of another worker went on. */
@@ -204,21 +202,9 @@ export class Torture {
     return operations[this.board.operationOf(lane)]?.name ?? "nothing";
   }
 
-  #hasBegun(worker: number): boolean {
-    return this.#progressOf(worker) > (this.#begunAt.get(worker) ?? 0);
-  }
-
-  #progressOf(worker: number): number {
-    let sum = 0;
-    for (let at = 0; at < this.#options.geometry.lanesPerWorker; at++)
-      sum += this.board.progress(this.board.laneOf(worker, at));
-    return sum;
-  }
-
   async #kill(worker: number): Promise<void> {
     const thread = this.#workers[worker];
-    // A thread that ends while it loads koffi takes the process with it (koffi's own abort): only those that work are ended.
-    if (!thread || !this.#hasBegun(worker)) return;
+    if (!thread) return;
     this.board.setDying(worker, true);
     const startMs = performance.now();
     await thread.terminate();
@@ -229,7 +215,6 @@ export class Torture {
       this.board.step(this.board.laneOf(worker, at), -1);
     this.board.setDying(worker, false);
     this.#resuming = { atMs: startMs, worker, progress: this.#moved.map((_, lane) => this.board.progress(lane)) };
-    this.#begunAt.set(worker, this.#progressOf(worker));
     this.#start(worker);
   }
 
