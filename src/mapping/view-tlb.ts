@@ -49,6 +49,7 @@ export class ViewTlb {
   declare private readonly mask: number;
   declare private readonly pageSize: number;
   declare private readonly perByte: number;
+  declare private readonly offsetMask: number;
   declare private readonly framesPerSegment: number;
   /** The first frame of the segment that `bytes` is. */
   private firstFrame = 0;
@@ -73,6 +74,7 @@ export class ViewTlb {
     this.entries[this.#constantEntry + stampAt] = frames.words.viewOf(frames.plan.poolRecord) | layout.VIEW_WRITABLE;
     this.pageSize = frames.pageSize;
     this.perByte = 1 / frames.pageSize;
+    this.offsetMask = frames.pageSize - 1;
     this.framesPerSegment = frames.framesPerSegment;
   }
 
@@ -86,10 +88,10 @@ export class ViewTlb {
    * @throws PinfoldError EBADF, ERR_PINFOLD_OUT_OF_RANGE, EIO, EDEADLK, ERR_PINFOLD_NO_FRAMES
    */
   find(position: number, width: number): number {
-    const index = Math.floor(position * this.perByte);
-    const offset = position - index * this.pageSize;
+    // In whole numbers of 32 bits: a file has no more pages than that has values, and a page fewer bytes.
+    const page = (position * this.perByte) | 0;
+    const offset = (position | 0) & this.offsetMask;
     const { entries } = this;
-    const page = index | 0;
     const entry = (page & this.mask) << entryShift;
     if (entries[entry + pageAt] === page && offset + width <= (entries[entry + allowedAt] as number)) {
       const inSegment = (entries[entry + frameAt] as number) - this.firstFrame;
@@ -98,7 +100,7 @@ export class ViewTlb {
         return inSegment * this.pageSize + offset;
       }
     }
-    return this.#findSlowly(Math.trunc(position), width);
+    return this.#slowly(Math.trunc(position), width, false);
   }
 
   /** True where `value`, which was read where `find` said, is what the file has there. False: `forget`, and find it again. */
@@ -123,10 +125,9 @@ export class ViewTlb {
    * @throws PinfoldError as find; EROFS, ENOSPC. Nothing is open then.
    */
   open(position: number, width: number): number {
-    const index = Math.floor(position * this.perByte);
-    const offset = position - index * this.pageSize;
+    const page = (position * this.perByte) | 0;
+    const offset = (position | 0) & this.offsetMask;
     const { entries } = this;
-    const page = index | 0;
     const entry = (page & this.mask) << entryShift;
     if (entries[entry + pageAt] === page && offset + width <= (entries[entry + allowedAt] as number)) {
       const frame = entries[entry + frameAt] as number;
@@ -136,7 +137,7 @@ export class ViewTlb {
         this.window.leave();
       }
     }
-    return this.#openSlowly(Math.trunc(position), width);
+    return this.#slowly(Math.trunc(position), width, true);
   }
 
   /** The store that `open` has opened was made. @throws PinfoldError as open, where it crosses two pages: nothing is stored then */
@@ -146,21 +147,34 @@ export class ViewTlb {
   }
 
   /**
-   * As find, with a look, and a fault where that finds nothing. This and openSlowly are in one piece each, and so too long to be
-   * inlined: then what they are a part of is short enough to be.
+   * As find or open, with a look, and a fault where the look does not allow the access. In one piece for both, and so too long to be inlined:
+   * V8 takes up to 460 bytes of its bytecode, and what this would be a part of would be too long itself then.
    */
-  #findSlowly(position: number, width: number): number {
+  #slowly(position: number, width: number, isStore: boolean): number {
     const sight = this.#sight;
     const index = Math.floor(position * this.perByte);
-    const end = position - index * this.pageSize + width;
-    if (end > this.pageSize) return this.#gather(position, width);
+    const start = index * this.pageSize;
+    const end = position - start + width;
+    if (end > this.pageSize) {
+      if (!isStore) return this.#gather(position, width);
+      this.crossing = width;
+      this.#crossingAt = position;
+      return this.#useOwn();
+    }
     for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
       this.#check();
-      if (!lookUp(this.#core, this.#space, index, sight)) {
-        faultForLoad(this.#core, this.#space, index);
-        continue;
+      const isThere = lookUp(this.#core, this.#space, index, sight);
+      if (!isStore) {
+        if (!isThere) {
+          faultForLoad(this.#core, this.#space, index);
+          continue;
+        }
+        if (end > sight.inFile) throw outOfRange(this.#space, position + width - 1);
+      } else if (!isThere || !sight.isWritable || end > sight.granted) {
+        if (start + end > this.#space.size) throw outOfRange(this.#space, position + width - 1);
+        faultForStore(this.#core, this.#space, index, sight);
+        if (end > sight.granted) throw outOfRange(this.#space, position + width - 1);
       }
-      if (end > sight.inFile) throw outOfRange(this.#space, position + width - 1);
       const page = index | 0;
       const entry = (page & this.mask) << entryShift;
       this.entries[entry + pageAt] = page;
@@ -171,7 +185,9 @@ export class ViewTlb {
       const segment = Math.floor(sight.frame / this.framesPerSegment);
       this.firstFrame = (segment * this.framesPerSegment) | 0;
       this.bytes = this.#segments[segment] as DataView;
-      return (sight.frame - this.firstFrame) * this.pageSize + end - width;
+      const at = (sight.frame - this.firstFrame) * this.pageSize + end - width;
+      if (!isStore || this.window.enter(sight.frame, sight.stamp)) return at;
+      this.window.leave();
     }
     throw keptChanging();
   }
@@ -186,41 +202,6 @@ export class ViewTlb {
       else this.forget();
     }
     return this.#useOwn();
-  }
-
-  /** As open, with a look, and a write fault where that does not allow the store. */
-  #openSlowly(position: number, width: number): number {
-    const sight = this.#sight;
-    const index = Math.floor(position * this.perByte);
-    const start = index * this.pageSize;
-    const end = position - start + width;
-    if (end > this.pageSize) {
-      this.crossing = width;
-      this.#crossingAt = position;
-      return this.#useOwn();
-    }
-    for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
-      this.#check();
-      const isThere = lookUp(this.#core, this.#space, index, sight);
-      if (!isThere || !sight.isWritable || end > sight.granted) {
-        if (start + end > this.#space.size) throw outOfRange(this.#space, position + width - 1);
-        faultForStore(this.#core, this.#space, index, sight);
-        if (end > sight.granted) throw outOfRange(this.#space, position + width - 1);
-      }
-      const page = index | 0;
-      const entry = (page & this.mask) << entryShift;
-      this.entries[entry + pageAt] = page;
-      this.entries[entry + frameAt] = sight.frame;
-      this.entries[entry + stampAt] = sight.stamp;
-      this.entries[entry + allowedAt] = Math.min(sight.inFile, sight.granted);
-      const segment = Math.floor(sight.frame / this.framesPerSegment);
-      this.firstFrame = (segment * this.framesPerSegment) | 0;
-      this.bytes = this.#segments[segment] as DataView;
-      if (this.window.enter(sight.frame, sight.stamp))
-        return (sight.frame - this.firstFrame) * this.pageSize + end - width;
-      this.window.leave();
-    }
-    throw keptChanging();
   }
 
   /** Rule 16: both pages are there, and both windows open, before either page is written. */
