@@ -11,9 +11,8 @@ export const MiB = 1024 * KiB;
 export const GiB = 1024 * MiB;
 
 export const limits = {
-  /** How long a thread waits to load an addon while others are terminated, and to terminate one while others load. */
-  loadWaitMs: 2_000,
-  terminateWaitMs: 100,
+  /** How long a thread waits to load an addon while others are terminated, or the other way round; either takes milliseconds of a processor. */
+  loadWaitMs: 10_000,
   /** Frames of a cache: at least, at most (a frame number has 24 bits in list links). */
   framesMin: 64,
   framesMax: 2 ** 24 - 1,

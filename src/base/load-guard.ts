@@ -9,8 +9,8 @@
  * Not covered: threads ended by one that does not share their cache. Their own `process.exit` and errors need no cover, since
  * they do not come in between.
  *
- * Invariants: the word has the system's number of the thread that has it, or 0. Nobody relies on it for memory safety: who cannot get
- * it in time goes on without, as there a thread may have been stopped for good.
+ * Invariants: the word has the system's number of the thread that has it, or 0. Whoever has it needs
+ * nothing of anybody, so that the wait ends; who waits for too long even so goes on without.
  *
  * See also: c-library.ts (what is loaded).
  */
@@ -31,10 +31,11 @@ export function shareLoads(word: Int32Array): void {
   const { prototype } = Worker;
   // oxlint-disable-next-line typescript/unbound-method -- it is called with the worker it was called with.
   const { terminate } = prototype;
-  prototype.terminate = function guarded(this: Worker): Promise<number> {
-    return apart(limits.terminateWaitMs, () => terminate.call(this));
-  };
-  if (isMainThread) process.on("exit", () => takeAll(limits.terminateWaitMs));
+  // Where it is frozen, it stays as it is.
+  Reflect.set(prototype, "terminate", function guarded(this: Worker): Promise<number> {
+    return apart(() => terminate.call(this));
+  });
+  if (isMainThread) process.on("exit", takeAll);
 }
 
 export function unshareLoads(word: Int32Array): void {
@@ -43,11 +44,11 @@ export function unshareLoads(word: Int32Array): void {
 
 /** Does `work`, which loads or sets up an addon, while nobody who shares a cache with this thread terminates one. */
 export function whileNobodyEnds<T>(work: () => T): T {
-  return apart(limits.loadWaitMs, work);
+  return apart(work);
 }
 
-function apart<T>(patienceMs: number, work: () => T): T {
-  const taken = takeAll(patienceMs);
+function apart<T>(work: () => T): T {
+  const taken = takeAll();
   try {
     return work();
   } finally {
@@ -55,15 +56,15 @@ function apart<T>(patienceMs: number, work: () => T): T {
   }
 }
 
-function takeAll(patienceMs: number): Int32Array[] {
+function takeAll(): Int32Array[] {
   if (words.size === 0) return [];
   const { id } = thisThread();
-  return [...words].filter((word) => take(word, id, patienceMs));
+  return [...words].filter((word) => take(word, id));
 }
 
 /** False where somebody else keeps it, or this thread has it already. */
-function take(word: Int32Array, id: number, patienceMs: number): boolean {
-  for (let waitedMs = 0; waitedMs <= patienceMs; waitedMs += waitMs) {
+function take(word: Int32Array, id: number): boolean {
+  for (let waitedMs = 0; waitedMs <= limits.loadWaitMs; waitedMs += waitMs) {
     const found = Atomics.compareExchange(word, 0, 0, id);
     if (found === 0) return true;
     if (found === id) return false;

@@ -22,6 +22,7 @@ const lanes = 3;
 const roundSize = 30;
 const lifeMs = 40;
 const operationMs = 20_000;
+const koffiBytes = 30 * 1024;
 
 class Terminator {
   readonly #cache: PageCache;
@@ -137,7 +138,9 @@ test(`${terminations} threads are terminated at work, one after the other`, asyn
     // The first rounds load what is loaded once.
     if (terminator.terminated <= 2 * roundSize) [descriptors, megabytes] = [now, rss];
     assert.ok(now.length <= descriptors.length, `open are\n${now.join("\n")}\nand were\n${descriptors.join("\n")}`);
-    assert.ok(rss < megabytes + 200, `${rss} MiB, and were ${megabytes}`);
+    // koffi 3.3 keeps some 25 KiB of each thread that has loaded it (seen without a cache, 1,800 threads); V8 does as it likes.
+    const kept = (terminator.terminated * koffiBytes) / 2 ** 20;
+    assert.ok(rss < megabytes + 100 + kept, `${rss} MiB, and were ${megabytes}`);
   }
   t.diagnostic(`${terminator.terminated} terminations, ${terminator.operations} operations of the dead, seed ${seed}`);
   t.diagnostic(`MiB: ${sizes.join(" ")}`);
