@@ -6,11 +6,11 @@
  * the memory that threads share: whoever loads has it, and whoever terminates a thread. `Worker.prototype.terminate` is wrapped
  * for that in threads that share a cache; the main thread takes the word for good when the process exits.
  *
- * Not covered: threads ended by one that does not share their cache. Their own `process.exit` and errors need no cover, since
- * they do not come in between.
+ * Not covered: threads ended by one that does not share their cache, or has closed it. Their own `process.exit` and errors need no
+ * cover, since they do not come in between.
  *
- * Invariants: the word has the system's number of the thread that has it, or 0. Whoever has it needs
- * nothing of anybody, so that the wait ends; who waits for too long even so goes on without.
+ * Invariants: the word has the system's number of the thread that has it, or 0. Whoever has it needs nothing of anybody, so that the
+ * wait ends; who waits for too long even so goes on without.
  *
  * See also: c-library.ts (what is loaded).
  */

@@ -38,7 +38,7 @@ test("two threads, pages of 4 KiB: no byte is lost, torn, foreign or stale", asy
   assert.deepEqual(run.undone, []);
 });
 
-test("six threads, pages of 64 KiB: no byte is lost, torn, foreign or stale", async (t) => {
+test("eight threads, pages of 64 KiB: no byte is lost, torn, foreign or stale", async (t) => {
   const run = await torture(t, {
     geometry: {
       pageSize: 65_536,
@@ -47,7 +47,7 @@ test("six threads, pages of 64 KiB: no byte is lost, torn, foreign or stale", as
       punchedPages: 40,
       cutPages: 40,
       sidePages: 2,
-      workers: 6,
+      workers: 8,
       lanesPerWorker: 2,
     },
     cache: { memory: "8MiB", pageSize: 65_536, ...restless },
