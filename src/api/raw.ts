@@ -27,7 +27,7 @@ import { PinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
 import { isExclusive } from "../frames/page-word.js";
 import type { Core } from "../mapping/core.js";
-import { pinResident } from "../mapping/fault.js";
+import { lockResident } from "../mapping/fault.js";
 import { OpenReads, OptimisticReader, firstRead } from "../mapping/optimistic.js";
 import { startWriteThrough } from "../mapping/sync.js";
 import { tryLockForWriting } from "../mapping/try-pin.js";
@@ -55,8 +55,16 @@ export function rawFile(file: CachedFile): RawFile {
 export function tryPin(file: RawFile, index: number, write: boolean): number {
   const { core, space } = file;
   if (typeof index !== "number" || index >>> 0 !== index) throw notAnIndex(index);
-  if (space.closing) throw closed(space);
-  return write ? tryLockForWriting(core, space, index) : pinResident(core, space, index);
+  if (write && space.closing) throw closed(space);
+  const frame = write ? tryLockForWriting(core, space, index) : lockResident(core, space.id, index);
+  if (!write && space.closing) throw releasedOf(file, frame);
+  return frame;
+}
+
+/** A pin that came too late: a file's slot is given to another only when its pages have left. */
+function releasedOf({ core, space }: RawFile, frame: number): PinfoldError {
+  if (frame >= 0) core.locks.unlockShared(frame);
+  return closed(space);
 }
 
 function notAnIndex(index: unknown): PinfoldError {

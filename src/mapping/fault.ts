@@ -306,7 +306,8 @@ export function pinResident(core: Core, space: AddressSpace, index: number): num
   return -1;
 }
 
-function lockResident(core: Core, mapping: number, index: number): number {
+/** As pinResident, for who looks himself whether the file is still that one. */
+export function lockResident(core: Core, mapping: number, index: number): number {
   const frame = core.locks.tryResident(mapping, index);
   if (frame >= 0) return frame;
   if (frame !== layout.GONE) return -1;

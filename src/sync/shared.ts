@@ -31,6 +31,11 @@ export class SharedIntegers {
     return this.#words[address >> 2] as number;
   }
 
+  /** `count` words from `address` on, to be peeked at without a call. */
+  peekable(address: number, count: number): Int32Array {
+    return this.#words.subarray(address >> 2, (address >> 2) + count);
+  }
+
   store(address: number, value: number): void {
     Atomics.store(this.#words, address >> 2, value);
   }
