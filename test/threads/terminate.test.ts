@@ -22,6 +22,7 @@ const lanes = 3;
 const roundSize = 30;
 const lifeMs = 40;
 const operationMs = 20_000;
+const hangMs = 60_000;
 const koffiBytes = 30 * 1024;
 
 class Terminator {
@@ -54,10 +55,24 @@ class Terminator {
     worker.on("error", (error: Error) => this.#wrong.push(String(error.stack)));
     await until(() => Atomics.load(count, 0) > 0 || this.#wrong.length > 0, "a worker does something");
     await after(this.#random.below(lifeMs));
-    await worker.terminate();
+    await this.#inTime("a thread's end", worker.terminate());
     this.terminated += 1;
     this.operations += Atomics.load(count, 0);
     this.#check();
+  }
+
+  /** What hangs is named, with what all threads wait for. */
+  async #inTime<T>(what: string, work: Promise<T>): Promise<T> {
+    const over = new AbortController();
+    const late = after(hangMs, undefined, { signal: over.signal }).then(
+      () => assert.fail(`${what} does not come, seed ${seed}: ${describeThreads(this.#cache)}`),
+      () => undefined as never,
+    );
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      over.abort();
+    }
   }
 
   #check(): void {
@@ -83,8 +98,8 @@ class Terminator {
     };
     await Promise.all(Array.from({ length: lanes }, lane));
     over.abort();
-    await own;
-    await this.#lookAtAll();
+    await this.#inTime("the end of the main thread's operation", own);
+    await this.#inTime("a look at everything", this.#lookAtAll());
   }
 
   async #lookAtAll(): Promise<void> {
@@ -107,6 +122,20 @@ class Terminator {
     await this.#cache.sync();
     this.#cache.verify({ quiesce: true });
   }
+}
+
+/** What the system says of each thread of the process, and which of them the cache knows. */
+function describeThreads({ core }: PageCache): string {
+  const states = readdirSync("/proc/self/task").map((id) => {
+    try {
+      const wait = readFileSync(`/proc/self/task/${id}/wchan`, "latin1");
+      return `${id} ${wait}`;
+    } catch {
+      return id;
+    }
+  });
+  const loading = core.frames.loadingWord()[0];
+  return `threads ${states.join(", ")}; loading ${loading}; slots ${[...core.frames.threads.claimed()].join(" ")}`;
 }
 
 /** What each open descriptor is of. */
