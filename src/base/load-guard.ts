@@ -10,7 +10,7 @@
  * cover, since they do not come in between.
  *
  * Invariants: the word has the system's number of the thread that has it, or 0. Whoever has it needs nothing of anybody, so that the
- * wait ends; who waits for too long even so goes on without.
+ * wait ends; who has it for too long even so loses it.
  *
  * See also: c-library.ts (what is loaded).
  */
@@ -52,29 +52,34 @@ function apart<T>(work: () => T): T {
   try {
     return work();
   } finally {
-    for (const word of taken) give(word);
+    for (const { word, id } of taken) give(word, id);
   }
 }
 
-function takeAll(): Int32Array[] {
-  if (words.size === 0) return [];
-  const { id } = thisThread();
-  return [...words].filter((word) => take(word, id));
+interface Taken {
+  readonly word: Int32Array;
+  readonly id: number;
 }
 
-/** False where somebody else keeps it, or this thread has it already. */
+function takeAll(): Taken[] {
+  if (words.size === 0) return [];
+  const { id } = thisThread();
+  return [...words].filter((word) => take(word, id)).map((word) => ({ word, id }));
+}
+
+/** False where this thread has it already. Who was waited for for too long has it no more: the next one does not wait as long. */
 function take(word: Int32Array, id: number): boolean {
-  for (let waitedMs = 0; waitedMs <= limits.loadWaitMs; waitedMs += waitMs) {
+  for (let waitedMs = 0; ; waitedMs += waitMs) {
     const found = Atomics.compareExchange(word, 0, 0, id);
     if (found === 0) return true;
     if (found === id) return false;
-    if (!isThreadAlive({ id: found, start: 0 }) && Atomics.compareExchange(word, 0, found, id) === found) return true;
+    const isOver = waitedMs >= limits.loadWaitMs || !isThreadAlive({ id: found, start: 0 });
+    if (isOver && Atomics.compareExchange(word, 0, found, id) === found) return true;
     Atomics.wait(word, 0, found, waitMs);
   }
-  return false;
 }
 
-function give(word: Int32Array): void {
-  Atomics.store(word, 0, 0);
+function give(word: Int32Array, id: number): void {
+  Atomics.compareExchange(word, 0, id, 0);
   Atomics.notify(word, 0);
 }
