@@ -2,7 +2,6 @@
  * A thread that uses the cache of another one: does what it is told, one message at a time where it waits for nothing, and answers
  * with the result or with an error's code.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { memory, offset, rawFile, tryPin, unpin } from "../../src/api/raw.js";
 import {
@@ -101,11 +100,10 @@ export class Peer {
 
   async fillRaw(name: string, index: number, byte: number): Promise<void> {
     const raw = rawFile(this.#file(name));
-    await this.fill(name, index * this.#file(name).pageSize, 1, 0);
-    // What fill has put may be on its way to the store at this moment: then tryPin would have to wait.
-    let frame = tryPin(raw, index, true);
+    // The leave to write that fill gets lasts until its page has been written: once it was, tryPin would have to ask the store's thread.
+    let frame = -1;
     for (let tries = 0; frame < 0 && tries < 1_000; tries++) {
-      await sleep(1);
+      await this.fill(name, index * this.#file(name).pageSize, 1, 0);
       frame = tryPin(raw, index, true);
     }
     const from = offset(raw, frame);
