@@ -4,7 +4,7 @@
  * A thread's number can come back for another thread, so a thread is known by its number and the time at which it began.
  * Where there is no procfs nobody's end can be proven: then every thread counts as alive.
  */
-import { readFileSync, readlinkSync } from "node:fs";
+import { closeSync, openSync, readSync, readlinkSync } from "node:fs";
 
 export interface ThreadIdentity {
   /** The system's number of the thread; 0: unknown. */
@@ -35,9 +35,18 @@ export function isThreadAlive({ id, start }: ThreadIdentity): boolean {
   }
 }
 
+/** Longer than any proc_pid_stat(5): 52 numbers and a name. readFileSync would take 64 KiB each time, and this is asked often. */
+const statBytes = Buffer.alloc(2048);
+
 /** Field 22 of proc_pid_stat(5). The name before it may hold anything, a bracket too. */
 function startOf(id: number): number | undefined {
-  const text = readFileSync(`/proc/self/task/${id}/stat`, "latin1");
+  const fd = openSync(`/proc/self/task/${id}/stat`, "r");
+  let text: string;
+  try {
+    text = statBytes.toString("latin1", 0, readSync(fd, statBytes));
+  } finally {
+    closeSync(fd);
+  }
   const field = text.slice(text.lastIndexOf(")") + 2).split(" ")[19];
   const ticks = Number(field);
   return Number.isFinite(ticks) ? ticks >>> 0 || 1 : undefined;

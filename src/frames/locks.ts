@@ -146,10 +146,29 @@ export class PageLocks {
 
   /**
    * Waits until the caller has the lock in `mode` (or, for MODE_WRITEBACK, until the page is not under write-back).
-   * OK; or GONE: the page left its frame, look it up again.
+   * OK; or GONE: the page left its frame, look it up again. Where that is known at once, the answer itself and no promise of it.
    * @throws PinfoldError EDEADLK, ERR_PINFOLD_TOO_MANY; what a failed load was dismissed with; the signal's reason
    */
-  async acquire(record: number, mapping: number, index: number, mode: WaitMode, owner: WaitOwner): Promise<number> {
+  acquire(
+    record: number,
+    mapping: number,
+    index: number,
+    mode: WaitMode,
+    owner: WaitOwner,
+  ): number | Promise<number> {
+    owner.signal?.throwIfAborted();
+    const tried = this.#try(record, mapping, index, mode);
+    if (tried !== layout.BUSY && tried !== layout.FULL) return tried;
+    return this.#acquireLater(record, mapping, index, mode, owner);
+  }
+
+  async #acquireLater(
+    record: number,
+    mapping: number,
+    index: number,
+    mode: WaitMode,
+    owner: WaitOwner,
+  ): Promise<number> {
     for (let i = 0; i < limits.swapRetriesMax; i++) {
       owner.signal?.throwIfAborted();
       const tried = this.#try(record, mapping, index, mode);

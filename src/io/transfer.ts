@@ -13,18 +13,35 @@ function isTransient(error: unknown): boolean {
   return code === "EINTR" || code === "EAGAIN";
 }
 
-async function attempt(operation: string, call: () => Promise<void> | void): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await call();
-    } catch (error) {
-      if (tries < limits.transientRetriesMax && isTransient(error)) continue;
-      throw toPinfoldError(error, operation);
-    }
+/** `operation` is called where there is an error to name: many of these calls take less time than to write that down. */
+function attempt(operation: () => string, call: () => Promise<void> | void): Promise<void> | void {
+  const again = (error: unknown) => attemptAgain(operation, call, error);
+  try {
+    const pending = call();
+    // Stores of users may answer with something that has a then() alone.
+    return pending && Promise.resolve(pending).catch(again);
+  } catch (error) {
+    return again(error);
   }
 }
 
-/** `operation` is called where there is an error to name: many of these calls take less time than to write that down. */
+async function attemptAgain(
+  operation: () => string,
+  call: () => Promise<void> | void,
+  firstError: unknown,
+): Promise<void> {
+  let error = firstError;
+  for (let tries = 1; tries < limits.transientRetriesMax && isTransient(error); tries++) {
+    try {
+      return await call();
+    } catch (next) {
+      error = next;
+    }
+  }
+  throw toPinfoldError(error, operation());
+}
+
+/** As attempt, blocking. */
 function attemptSync(operation: () => string, call: () => void): void {
   for (let tries = 1; ; tries++) {
     try {
@@ -37,8 +54,9 @@ function attemptSync(operation: () => string, call: () => void): void {
 }
 
 /** Fills `buffers` from `position`. @throws PinfoldError */
-export function readIn(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> {
-  return attempt(`read of ${store.name} at ${position}`, () => store.readPages(position, buffers));
+export function readIn(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> | void {
+  const operation = () => `read of ${store.name} at ${position}`;
+  return attempt(operation, () => store.readPages(position, buffers));
 }
 
 /** As readIn, blocking. The store has sync calls. @throws PinfoldError */
@@ -48,8 +66,9 @@ export function readInSync(store: Store, position: number, buffers: readonly Uin
 }
 
 /** Writes one ascending run. @throws PinfoldError */
-export function writeOut(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> {
-  return attempt(`write to ${store.name} at ${position}`, () => store.writePages(position, buffers));
+export function writeOut(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> | void {
+  const operation = () => `write to ${store.name} at ${position}`;
+  return attempt(operation, () => store.writePages(position, buffers));
 }
 
 /** As writeOut, blocking. @throws PinfoldError */
@@ -59,8 +78,9 @@ export function writeOutSync(store: Store, position: number, buffers: readonly U
 }
 
 /** Asks the store for leave to change bytes. @throws PinfoldError */
-export function askMkwrite(store: Store, request: MkwriteRequest): Promise<void> {
-  return attempt(`reservation in ${store.name} at ${request.position}`, () => store.pageMkwrite(request));
+export function askMkwrite(store: Store, request: MkwriteRequest): Promise<void> | void {
+  const operation = () => `reservation in ${store.name} at ${request.position}`;
+  return attempt(operation, () => store.pageMkwrite(request));
 }
 
 /** As askMkwrite, blocking. @throws PinfoldError */
@@ -70,8 +90,8 @@ export function askMkwriteSync(store: Store, request: MkwriteRequest): void {
 }
 
 /** A store call without bytes: sync, truncate, punch, setSize. EINTR is retried, nothing else. @throws PinfoldError */
-export function askStore(store: Store, operation: string, call: () => Promise<void> | void): Promise<void> {
-  return attempt(`${operation} of ${store.name}`, call);
+export function askStore(store: Store, operation: string, call: () => Promise<void> | void): Promise<void> | void {
+  return attempt(() => `${operation} of ${store.name}`, call);
 }
 
 /** As askStore, blocking. @throws PinfoldError */

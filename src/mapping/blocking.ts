@@ -20,9 +20,10 @@ import * as layout from "../sync/layout.js";
 import { blockingOwner, wouldWait } from "./blockage.js";
 import { checkWrite, copyIn, copyResident, releaseRun } from "./copy.js";
 import type { Core } from "./core.js";
-import { type LockedRun, checkOpen, outOfRange } from "./fault.js";
+import { checkOpen, outOfRange } from "./fault.js";
 import { checkSyncCalls, grantRunBlocking, lockPageBlocking, lockRunBlocking } from "./fault-blocking.js";
 import { giveCredits } from "./frame-supply.js";
+import { type LockedRun, allBytes } from "./locked-run.js";
 import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, unlockPages } from "./pin.js";
 import type { NewPin, PinRecord } from "./pin-registry.js";
 import { makeRoom, takeCreditsBlocking } from "./room.js";
@@ -64,7 +65,7 @@ function lockPages(core: Core, pin: NewPin, pages: number): void {
       pin.frames.push(lockScoped(core, pin.space, index, pin.write, pin.scope));
       continue;
     }
-    const request = { first: index, last, mode, needsBytes: () => true, pastEnd: false } as const;
+    const request = { first: index, last, mode, needsBytes: allBytes, pastEnd: false } as const;
     pin.frames.push(...lockRunBlocking(core, pin.space, request).frames);
   }
 }
@@ -129,7 +130,7 @@ export function readBlocking(core: Core, space: AddressSpace, target: Uint8Array
 function readRun(core: Core, space: AddressSpace, target: Uint8Array, position: number): number {
   const first = space.pageOf(position);
   const last = space.pageOf(position + target.length - 1);
-  const request = { first, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
+  const request = { first, last, mode: layout.MODE_SHARED, needsBytes: allBytes, pastEnd: false } as const;
   const run = lockRunBlocking(core, space, request);
   let done = 0;
   for (const [at, frame] of run.frames.entries()) {

@@ -12,9 +12,10 @@ import type { AddressSpace } from "../cache/space.js";
 import { flagsOf, wordBits } from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
-import { type LockedRun, checkOpen, dropEmpty, lockRun, pinResident } from "./fault.js";
+import { checkOpen, lockRun, pinResident } from "./fault.js";
 import { grantRun, tryGrantRun } from "./grant.js";
 import { extendStore, finishTruncate, prepareExtension } from "./extend.js";
+import { type LockedRun, allBytes, dropEmpty } from "./locked-run.js";
 import { noteRead } from "./readahead.js";
 import { withResizeLock } from "./resize-lock.js";
 import { mayWriteNow, throttle } from "./throttle.js";
@@ -89,7 +90,7 @@ async function readRun(
 ): Promise<number> {
   const first = space.pageOf(position);
   const last = space.pageOf(position + target.length - 1);
-  const request = { first, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
+  const request = { first, last, mode: layout.MODE_SHARED, needsBytes: allBytes, pastEnd: false } as const;
   const run = await lockRun(core, space, request, { signal });
   let done = 0;
   for (const [at, frame] of run.frames.entries()) {

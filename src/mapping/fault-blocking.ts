@@ -15,20 +15,10 @@ import { readInSync } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import { blockingOwner, wouldWait } from "./blockage.js";
 import type { Core } from "./core.js";
-import {
-  type Loading,
-  type LockedRun,
-  type PageMode,
-  type RunRequest,
-  checkOpen,
-  endLoad,
-  gateLeftMs,
-  neighbours,
-  outOfRange,
-  tryLockNext,
-  unlock,
-} from "./fault.js";
+import { checkOpen, gateLeftMs, lockNeighbours, outOfRange } from "./fault.js";
 import { type ChangeRange, tryGrantRun } from "./grant.js";
+import { type Failure, buffersOf, endLoad, neighboursToRead, noteRead, positionOf } from "./load.js";
+import { type FreshPage, type LockedRun, type PageMode, type RunRequest, unlock } from "./locked-run.js";
 import { takeFrameBlocking } from "./room.js";
 
 /** @throws PinfoldError ENOTSUP for a store of this thread without sync calls */
@@ -43,19 +33,10 @@ export function checkSyncCalls(space: AddressSpace): void {
  * @throws PinfoldError as lockRun; EDEADLK
  */
 export function lockRunBlocking(core: Core, space: AddressSpace, request: RunRequest, scope?: Scope): LockedRun {
-  const run: LockedRun = { first: request.first, frames: [] };
-  const loading: Loading[] = [];
-  const { frame, fresh } = lockFirst(core, space, request, scope);
-  run.frames.push(frame);
-  if (fresh) loading.push({ at: 0, frame });
-  const most = Math.min(request.last - request.first + 1, limits.copyPagesMax);
-  for (let at = 1; at < most; at++) {
-    const next = tryLockNext(core, space, request, request.first + at);
-    if (!next) break;
-    run.frames.push(next.frame);
-    if (next.fresh) loading.push({ at, frame: next.frame });
-  }
-  load(core, space, request, run, loading);
+  const first = lockFirst(core, space, request, scope);
+  const run: LockedRun = { first: request.first, frames: [first.frame] };
+  const fresh = lockNeighbours(core, space, request, run, first.fresh);
+  if (fresh) load(core, space, request, run, fresh);
   return run;
 }
 
@@ -97,57 +78,56 @@ function lockFirst(
   throw new Error("a page kept coming and going");
 }
 
-function load(core: Core, space: AddressSpace, request: RunRequest, run: LockedRun, loading: readonly Loading[]): void {
-  space.counters.misses += loading.length;
-  space.counters.hits += run.frames.length - loading.length;
-  const toRead = loading.filter(({ at }) => request.needsBytes(run.first + at));
-  const failed = new Map<number, PinfoldError>();
-  if (toRead.length > 0) {
+function load(core: Core, space: AddressSpace, request: RunRequest, run: LockedRun, fresh: readonly FreshPage[]): void {
+  const groups = neighboursToRead(request, run, fresh);
+  const failures: Failure[] = [];
+  if (groups.length > 0) {
     const lock = space.invalidateLock;
     const owner = blockingOwner(core, space, run.first, run.first + run.frames.length - 1);
     try {
       core.locks.acquireBlocking(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, owner);
     } catch (error) {
       // That is no error of the pages: whoever waits for them looks them up again.
-      const isLoading = new Set(loading.map(({ frame }) => frame));
-      for (const frame of run.frames) unlock(core, space, frame, request.mode, isLoading.has(frame));
+      const isFresh = new Set(fresh.map(({ frame }) => frame));
+      for (const frame of run.frames) unlock(core, space, frame, request.mode, isFresh.has(frame));
       throw error;
     }
-    readPages(core, space, run.first, toRead, failed);
+    core.noteStoreCall(1);
+    for (const group of groups) readGroup(core, space, run.first, group, failures);
+    core.noteStoreCall(-1);
     core.locks.unlockShared(lock);
   }
-  endLoad(core, space, request, run, loading, failed);
+  endLoad(core, space, request, run, fresh, failures);
 }
 
-/** Reads groups of consecutive pages; where a group fails, its pages one by one (F2). */
-function readPages(
+/** Reads consecutive pages; where that fails, one by one (F2). */
+function readGroup(
   core: Core,
   space: AddressSpace,
   first: number,
-  pages: readonly Loading[],
-  failed: Map<number, PinfoldError>,
+  group: readonly FreshPage[],
+  failures: Failure[],
 ): void {
-  core.noteStoreCall(1);
-  for (const group of neighbours(pages)) {
-    if (!tryRead(core, space, first, group)) continue;
-    for (const page of group) {
-      const error = tryRead(core, space, first, [page]);
-      if (error) failed.set(page.at, error);
-    }
+  const error = tryRead(core, space, first, group);
+  if (!error) return;
+  for (const page of group) {
+    const own = group.length === 1 ? error : tryRead(core, space, first, [page]);
+    if (own) failures.push({ at: page.at, error: own });
   }
-  core.noteStoreCall(-1);
 }
 
-function tryRead(core: Core, space: AddressSpace, first: number, group: readonly Loading[]): PinfoldError | undefined {
-  const position = (first + (group[0] as Loading).at) * space.pageSize;
-  const buffers = group.map(({ frame }) => core.frames.bytes(frame));
+function tryRead(
+  core: Core,
+  space: AddressSpace,
+  first: number,
+  group: readonly FreshPage[],
+): PinfoldError | undefined {
   try {
-    readInSync(space.store, position, buffers);
+    readInSync(space.store, positionOf(space, first, group), buffersOf(core, group));
   } catch (error) {
     return toPinfoldError(error, `read of ${space.store.name}`);
   }
-  space.counters.reads += 1;
-  space.counters.readBytes += group.length * space.pageSize;
+  noteRead(space, group);
   return undefined;
 }
 

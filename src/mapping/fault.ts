@@ -10,67 +10,74 @@
  *
  * Order of waiting: only the first page of a run is waited for; those after it are tried. Pages are locked ascending.
  */
-import { assert } from "../base/assert.js";
-import { PinfoldError, toPinfoldError } from "../base/errors.js";
+import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
-import { readIn } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import { unlessAborted } from "./abort.js";
 import type { Core } from "./core.js";
 import { takeFrame, tryTakeFrame } from "./frame-supply.js";
-
-export type PageMode = typeof layout.MODE_SHARED | typeof layout.MODE_EXCLUSIVE;
-
-export interface RunRequest {
-  readonly first: number;
-  /** The last page that the run may reach. */
-  readonly last: number;
-  readonly mode: PageMode;
-  /** Pages that will be overwritten whole are not loaded; they come back exclusive and not uptodate. */
-  readonly needsBytes: (index: number) => boolean;
-  /** Pages past the end of the file may be mapped (by who extends it). */
-  readonly pastEnd: boolean;
-  /** Take frames that are free, and reclaim none; where there is none, ERR_PINFOLD_NO_FRAMES at once. */
-  readonly freeFramesOnly?: boolean;
-}
-
-/** Consecutive pages, all locked in the mode asked for. */
-export interface LockedRun {
-  readonly first: number;
-  readonly frames: number[];
-}
-
-export interface Loading {
-  readonly at: number;
-  readonly frame: number;
-}
+import { load } from "./load.js";
+import { type FreshPage, type LockedRun, type RunRequest, unlock } from "./locked-run.js";
 
 /**
  * Locks pages from `first` on: at least that one, and those after it, up to `last`, that can be had without waiting.
  * @throws PinfoldError ERR_PINFOLD_OUT_OF_RANGE, ERR_PINFOLD_NO_FRAMES, EDEADLK, EIO and what the store says; the signal's reason
  */
-export async function lockRun(
+export function lockRun(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  owner: WaitOwner,
+): LockedRun | Promise<LockedRun> {
+  owner.signal?.throwIfAborted();
+  // Who waits for a frame already goes first.
+  const first = core.frameTurns.isFree ? tryLockNext(core, space, request, request.first) : undefined;
+  return first ? goOn(core, space, request, first) : lockRunLater(core, space, request, owner);
+}
+
+async function lockRunLater(
   core: Core,
   space: AddressSpace,
   request: RunRequest,
   owner: WaitOwner,
 ): Promise<LockedRun> {
-  const run: LockedRun = { first: request.first, frames: [] };
-  const loading: Loading[] = [];
-  const { frame, fresh } = await lockFirst(core, space, request, owner);
-  run.frames.push(frame);
-  if (fresh) loading.push({ at: 0, frame });
+  return goOn(core, space, request, await lockFirst(core, space, request, owner));
+}
+
+/** A run from its first page on. */
+function goOn(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  first: { frame: number; fresh: boolean },
+): LockedRun | Promise<LockedRun> {
+  const run: LockedRun = { first: request.first, frames: [first.frame] };
+  const fresh = lockNeighbours(core, space, request, run, first.fresh);
+  return fresh ? load(core, space, request, run, fresh) : run;
+}
+
+/** Goes on with a run from its first page, as far as that needs no waiting. Those of its pages that are fresh, or `undefined`. */
+export function lockNeighbours(
+  core: Core,
+  space: AddressSpace,
+  request: RunRequest,
+  run: LockedRun,
+  isFirstFresh: boolean,
+): FreshPage[] | undefined {
+  let fresh: FreshPage[] | undefined;
+  if (isFirstFresh) fresh = [{ at: 0, frame: run.frames[0] as number }];
   const most = Math.min(request.last - request.first + 1, limits.copyPagesMax);
   for (let at = 1; at < most; at++) {
     const next = tryLockNext(core, space, request, request.first + at);
     if (!next) break;
     run.frames.push(next.frame);
-    if (next.fresh) loading.push({ at, frame: next.frame });
+    if (next.fresh) (fresh ??= []).push({ at, frame: next.frame });
   }
-  await load(core, space, request, run, loading);
-  return run;
+  space.counters.misses += fresh?.length ?? 0;
+  space.counters.hits += run.frames.length - (fresh?.length ?? 0);
+  return fresh;
 }
 
 /** Locks one page, waiting as long as it takes. `fresh`: it was just mapped and is ours, exclusive, to be loaded. */
@@ -131,7 +138,8 @@ export function pause(core: Core, forMs: number): Promise<void> {
   });
 }
 
-export function tryLockNext(
+/** Locks one page, if that needs no waiting; else `undefined`. */
+function tryLockNext(
   core: Core,
   space: AddressSpace,
   request: RunRequest,
@@ -158,137 +166,6 @@ export function tryLockNext(
   if (isIn) core.table.remove(frame);
   core.table.release(frame);
   return undefined;
-}
-
-/** Loads the fresh pages of a run and brings them into the mode asked for. On failure nothing of the run stays locked. */
-async function load(
-  core: Core,
-  space: AddressSpace,
-  request: RunRequest,
-  run: LockedRun,
-  loading: readonly Loading[],
-): Promise<void> {
-  const toRead = loading.filter(({ at }) => request.needsBytes(run.first + at));
-  space.counters.misses += loading.length;
-  space.counters.hits += run.frames.length - loading.length;
-  const failed = new Map<number, PinfoldError>();
-  if (toRead.length > 0) await readPages(core, space, run.first, toRead, failed);
-  endLoad(core, space, request, run, loading, failed);
-}
-
-/** What was read is uptodate; what was not, by its place in the run, leaves the cache. @throws PinfoldError of the run's first page */
-export function endLoad(
-  core: Core,
-  space: AddressSpace,
-  request: RunRequest,
-  run: LockedRun,
-  loading: readonly Loading[],
-  failed: ReadonlyMap<number, PinfoldError>,
-): void {
-  const firstFailure = Math.min(...failed.keys());
-  for (const { at, frame } of loading) {
-    const error = failed.get(at);
-    if (error) {
-      core.table.remove(frame, error);
-      core.table.release(frame);
-    } else if (request.needsBytes(run.first + at)) {
-      core.frames.words.setUptodate(frame);
-      if (request.mode === layout.MODE_SHARED) core.locks.downgrade(frame);
-    }
-  }
-  if (failed.size === 0) return;
-  // The run ends before the first page that could not be loaded; what comes after it is let go.
-  const kept = run.frames.splice(firstFailure);
-  const isLoading = new Set(loading.map(({ at }) => at));
-  kept.forEach((frame, i) => {
-    const at = firstFailure + i;
-    if (!failed.has(at))
-      unlock(core, space, frame, request.mode, isLoading.has(at) && !request.needsBytes(run.first + at));
-  });
-  if (firstFailure === 0) throw failed.get(0) as PinfoldError;
-}
-
-/** Lets one page go; one that was mapped to be overwritten and has no bytes leaves the cache. */
-export function unlock(core: Core, space: AddressSpace, frame: number, mode: PageMode, empty: boolean): void {
-  if (empty) dropEmpty(core, space, frame);
-  else if (mode === layout.MODE_SHARED) core.locks.unlockShared(frame);
-  else core.locks.unlockExclusive(frame);
-}
-
-/** Takes a page that never got its bytes out of the cache again, its grant with it. The caller owns its exclusive lock. */
-export function dropEmpty(core: Core, space: AddressSpace, frame: number): void {
-  const blocks = core.frames.words.blockWord(frame);
-  const position = (core.frames.words.indexOf(frame) >>> 0) * space.pageSize;
-  if (blocks !== 0) space.store.cancelMkwrite(position, space.pageSize, blocks);
-  core.table.remove(frame);
-  core.table.release(frame);
-}
-
-/** Reads groups of consecutive pages; where a group fails, its pages one by one (F2). */
-async function readPages(
-  core: Core,
-  space: AddressSpace,
-  first: number,
-  pages: readonly Loading[],
-  failed: Map<number, PinfoldError>,
-): Promise<void> {
-  await Promise.all(
-    neighbours(pages).map(async (group) => {
-      const error = await tryRead(core, space, first, group);
-      if (!error) return;
-      if (group.length === 1) {
-        failed.set((group[0] as Loading).at, error);
-        return;
-      }
-      for (const page of group) {
-        const own = await tryRead(core, space, first, [page]);
-        if (own) failed.set(page.at, own);
-      }
-    }),
-  );
-}
-
-/** Groups of consecutive pages. */
-export function neighbours(pages: readonly Loading[]): Loading[][] {
-  const groups: Loading[][] = [];
-  for (const page of pages) {
-    const group = groups.at(-1);
-    const last = group?.at(-1);
-    if (group && last && last.at + 1 === page.at) group.push(page);
-    else groups.push([page]);
-  }
-  return groups;
-}
-
-async function tryRead(
-  core: Core,
-  space: AddressSpace,
-  first: number,
-  group: readonly Loading[],
-): Promise<PinfoldError | undefined> {
-  const lock = space.invalidateLock;
-  const position = (first + (group[0] as Loading).at) * space.pageSize;
-  core.noteStoreCall(1);
-  try {
-    const taken = await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
-    assert(taken === layout.OK, "a file's lock record is always there");
-    try {
-      await readIn(
-        space.store,
-        position,
-        group.map(({ frame }) => core.frames.bytes(frame)),
-      );
-    } finally {
-      core.locks.unlockShared(lock);
-    }
-    space.counters.reads += 1;
-    space.counters.readBytes += group.length * space.pageSize;
-    return undefined;
-  } catch (error) {
-    return toPinfoldError(error, `read of ${space.store.name}`);
-  } finally {
-    core.noteStoreCall(-1);
-  }
 }
 
 export function outOfRange(space: AddressSpace, position: number): PinfoldError {

@@ -12,7 +12,8 @@ import { askMkwrite, askMkwriteSync } from "../io/transfer.js";
 import { type MkwriteRequest, blockBits } from "../store/contract.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
-import { type LockedRun, outOfRange } from "./fault.js";
+import { outOfRange } from "./fault.js";
+import type { LockedRun } from "./locked-run.js";
 
 /** The bytes that are to change: [from, to), within the run. */
 export interface ChangeRange {
@@ -46,7 +47,7 @@ export function isGranted(core: Core, space: AddressSpace, frame: number, index:
 
 /** What the store is asked, with the block words as they were before. */
 interface GrantRequest extends MkwriteRequest {
-  readonly before: Uint32Array;
+  readonly before: readonly number[];
 }
 
 function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): GrantRequest | undefined {
@@ -58,7 +59,7 @@ function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: Chan
     length: range.to - range.from,
     pageSize: space.pageSize,
     blocks,
-    before: new Uint32Array(blocks),
+    before: [...blocks],
   };
 }
 
@@ -66,11 +67,15 @@ function requestFor(core: Core, space: AddressSpace, run: LockedRun, range: Chan
  * Asks the store and makes the run's pages dirty. The caller owns their exclusive locks.
  * @throws PinfoldError ENOSPC, EROFS, EFBIG, EIO; ERR_PINFOLD_OUT_OF_RANGE if the file was cut meanwhile. Nothing is dirty then.
  */
-export async function grantRun(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): Promise<void> {
-  const { thread } = core.frames;
-  if (!space.isRemote) return grantFor(core, space, run, range, thread);
+export function grantRun(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): Promise<void> {
+  return space.isRemote
+    ? grantElsewhere(core, space, run, range)
+    : grantFor(core, space, run, range, core.frames.thread);
+}
+
+async function grantElsewhere(core: Core, space: AddressSpace, run: LockedRun, range: ChangeRange): Promise<void> {
   const isDirty = run.frames.every((frame, at) => isGranted(core, space, frame, run.first + at, range));
-  if (isDirty) conclude(core, space, run, range, undefined, thread);
+  if (isDirty) conclude(core, space, run, range, undefined, core.frames.thread);
   else await core.calls.ask(space, { op: "grant", first: run.first, frames: run.frames, range });
 }
 
@@ -87,9 +92,11 @@ export async function grantFor(
     const lock = space.invalidateLock;
     core.noteStoreCall(1);
     try {
-      await core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
+      const taken = core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
+      if (typeof taken !== "number") await taken;
       try {
-        await askMkwrite(space.store, request);
+        const asked = askMkwrite(space.store, request);
+        if (asked) await asked;
       } finally {
         core.locks.unlockShared(lock);
       }

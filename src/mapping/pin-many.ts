@@ -5,10 +5,8 @@
 import type { AddressSpace } from "../cache/space.js";
 import type { Scope } from "../frames/scopes.js";
 import type { Core } from "./core.js";
-import { outOfRange } from "./fault.js";
 import { giveCredits, takeCredits } from "./frame-supply.js";
-import { grantRun } from "./grant.js";
-import { checkPin, lockScoped, newPin, takeAbortably, unlockPages } from "./pin.js";
+import { checkEnd, checkPin, grantPin, lockScoped, newPin, takeAbortably, unlockPages } from "./pin.js";
 import type { NewPin, PinRecord } from "./pin-registry.js";
 import { throttle } from "./throttle.js";
 import { PinfoldError } from "../base/errors.js";
@@ -69,10 +67,11 @@ export async function pinMany(
       for (let i = 0; i < pages; i++) {
         pin.frames.push(await lockScoped(core, request.space, first + i, pin.write, scope, { signal, scope }));
       }
-      await makeReady(core, pin);
+      checkEnd(pin);
+      if (pin.write) await grantPin(core, pin);
     }
   };
-  await takeAbortably(work, signal, () => {
+  await takeAbortably(work(), signal, () => {
     for (const pin of [...pins, ...locked].reverse()) unlockPages(core, pin, false);
     giveCredits(core, credits);
     if (!options.scope) core.scopes.close(scope);
@@ -81,18 +80,6 @@ export async function pinMany(
   // A scope made here is only a number; it may end while its pins go on, since nobody can wait in it any more.
   if (!options.scope) core.scopes.close(scope);
   return pins.map((pin) => core.pins.add(pin));
-}
-
-async function makeReady(core: Core, pin: NewPin): Promise<void> {
-  const end = pin.position + pin.length;
-  if (end > pin.space.size) throw outOfRange(pin.space, end);
-  if (pin.write)
-    await grantRun(
-      core,
-      pin.space,
-      { first: pin.firstIndex, frames: pin.frames },
-      { from: pin.position, to: end, extending: false },
-    );
 }
 
 /** How many pages of a range are in none of the ranges before it: together they are all pages, once each. */

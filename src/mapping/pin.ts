@@ -17,13 +17,14 @@ import type { Scope } from "../frames/scopes.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { checkOpen, lockRun, outOfRange } from "./fault.js";
-import { giveCredits, takeCredits } from "./frame-supply.js";
+import { allBytes } from "./locked-run.js";
+import { giveCredits, takeCredits, tryTakeCredits } from "./frame-supply.js";
 import { grantRun } from "./grant.js";
 import { describeHolds, foreignHolds } from "./holders.js";
 import { type NewPin, PinRecord } from "./pin-registry.js";
 import type { HeldPage, PutHow } from "./protocols.js";
 import { startWriteThrough } from "./sync.js";
-import { throttle } from "./throttle.js";
+import { mayWriteNow, throttle } from "./throttle.js";
 import { unlessAborted } from "./abort.js";
 
 export interface PinRequest {
@@ -82,34 +83,39 @@ export function checkWritePins(core: Core, countedPages: number): void {
 export async function pinRange(core: Core, space: AddressSpace, request: PinRequest): Promise<PinRecord> {
   const { first, pages } = checkPin(core, space, request);
   request.signal?.throwIfAborted();
-  if (request.write) await throttle(core, request.signal);
+  if (request.write && !mayWriteNow(core)) await throttle(core, request.signal);
   const credits = pages > 1 ? pages : 0;
-  if (credits > 0) await takeCredits(core, credits, request.signal);
+  if (credits > 0 && !tryTakeCredits(core, credits)) await takeCredits(core, credits, request.signal);
   const pin = newPin(space, request, first, credits);
-  const work = async () => {
-    await lockPages(core, pin, pages, request.signal);
-    await makeReady(core, pin, request.longterm === true);
-  };
-  await takeAbortably(work, request.signal, () => {
+  const undo = () => {
     unlockPages(core, pin, false);
     giveCredits(core, credits);
-  });
+  };
+  await takeAbortably(takePages(core, pin, pages, request), request.signal, undo);
   return core.pins.add(pin);
 }
 
 /**
- * Does `work`, and `undo` where it fails. An abort ends the wait at once, also during a store call (F25); what the work took
- * is given back when that call has ended.
+ * Waits for `work`, and calls `undo` where it fails. An abort ends the wait at once, also during a store call (F25); what the work
+ * took is given back when that call has ended.
  */
 export async function takeAbortably(
-  work: () => Promise<void>,
+  work: Promise<void>,
   signal: AbortSignal | undefined,
   undo: () => void,
 ): Promise<void> {
+  if (!signal) {
+    try {
+      return await work;
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
   // Guard of R23 for work that succeeds just as it is aborted: whichever comes second undoes it.
   let abandoned = false;
   let finished = false;
-  const done = work().then(
+  const done = work.then(
     () => {
       finished = true;
       if (abandoned) undo();
@@ -119,7 +125,6 @@ export async function takeAbortably(
       throw error;
     },
   );
-  if (!signal) return done;
   try {
     await unlessAborted(done, signal);
   } catch (error) {
@@ -143,8 +148,8 @@ export function newPin(space: AddressSpace, request: PinRequest, first: number, 
   );
 }
 
-async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSignal | undefined): Promise<void> {
-  const owner: WaitOwner = { signal, scope: pin.scope };
+async function takePages(core: Core, pin: NewPin, pages: number, request: PinRequest): Promise<void> {
+  const owner: WaitOwner = { signal: request.signal, scope: pin.scope };
   const last = pin.firstIndex + pages - 1;
   while (pin.frames.length < pages) {
     const index = pin.firstIndex + pin.frames.length;
@@ -156,11 +161,14 @@ async function lockPages(core: Core, pin: NewPin, pages: number, signal: AbortSi
     const run = await lockRun(
       core,
       pin.space,
-      { first: index, last, mode, needsBytes: () => true, pastEnd: false },
+      { first: index, last, mode, needsBytes: allBytes, pastEnd: false },
       owner,
     );
-    pin.frames.push(...run.frames);
+    for (const frame of run.frames) pin.frames.push(frame);
   }
+  checkEnd(pin);
+  if (pin.write) await grantPin(core, pin);
+  if (request.longterm) makeCounted(core, pin);
 }
 
 /** The page of a scope: the hold that it has, made exclusive where that is asked for, or a new one. */
@@ -186,7 +194,7 @@ export async function lockScoped(
   const run = await lockRun(
     core,
     space,
-    { first: index, last: index, mode, needsBytes: () => true, pastEnd: false },
+    { first: index, last: index, mode, needsBytes: allBytes, pastEnd: false },
     owner,
   );
   const frame = run.frames[0] as number;
@@ -213,19 +221,16 @@ export function holdScoped(core: Core, scope: Scope, frame: number, write: boole
   }
 }
 
-/** Size again, grants and dirt for a write pin, counts for a long-term one. The pages are locked. */
-async function makeReady(core: Core, pin: NewPin, longterm: boolean): Promise<void> {
+/** The size again, now that the pages are locked. @throws PinfoldError ERR_PINFOLD_OUT_OF_RANGE */
+export function checkEnd(pin: NewPin): void {
   const end = pin.position + pin.length;
   if (end > pin.space.size) throw outOfRange(pin.space, end);
-  if (pin.write) {
-    await grantRun(
-      core,
-      pin.space,
-      { first: pin.firstIndex, frames: pin.frames },
-      { from: pin.position, to: end, extending: false },
-    );
-  }
-  if (longterm) makeCounted(core, pin);
+}
+
+/** Grants and dirt for a write pin. The pages are locked. @throws PinfoldError as grantRun */
+export function grantPin(core: Core, pin: NewPin): Promise<void> {
+  const run = { first: pin.firstIndex, frames: pin.frames };
+  return grantRun(core, pin.space, run, { from: pin.position, to: pin.position + pin.length, extending: false });
 }
 
 /** Locked becomes counted. @throws PinfoldError ERR_PINFOLD_TOO_MANY, ERR_PINFOLD_PIN_LIMIT */

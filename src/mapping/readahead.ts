@@ -10,6 +10,7 @@ import type { AddressSpace } from "../cache/space.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { lockRun } from "./fault.js";
+import { allBytes } from "./locked-run.js";
 
 interface Stream {
   nextPosition: number;
@@ -63,7 +64,7 @@ async function readAhead(core: Core, space: AddressSpace, first: number, last: n
         first: index,
         last,
         mode: layout.MODE_SHARED,
-        needsBytes: () => true,
+        needsBytes: allBytes,
         pastEnd: false,
         freeFramesOnly: true,
       } as const;

@@ -9,6 +9,7 @@ import type { Core } from "./core.js";
 import { lockRun, outOfRange, pinResident } from "./fault.js";
 import { giveCredits, tryTakeCredits } from "./frame-supply.js";
 import { tryGrantRun } from "./grant.js";
+import { allBytes } from "./locked-run.js";
 import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, unlockPages } from "./pin.js";
 import { type NewPin, PinRecord } from "./pin-registry.js";
 import { mayWriteNow } from "./throttle.js";
@@ -129,7 +130,7 @@ export async function loadRange(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   for (let index = first; index <= last && !space.closing; ) {
-    const request = { first: index, last, mode: layout.MODE_SHARED, needsBytes: () => true, pastEnd: false } as const;
+    const request = { first: index, last, mode: layout.MODE_SHARED, needsBytes: allBytes, pastEnd: false } as const;
     const run = await lockRun(core, space, request, { signal });
     for (const frame of run.frames) core.locks.unlockShared(frame);
     index += run.frames.length;

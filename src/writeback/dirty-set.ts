@@ -43,15 +43,16 @@ export function tryWalking<T>(locks: PageLocks, space: AddressSpace, walk: () =>
   }
 }
 
-/** The dirty pages of `space` that `choose` wants, ascending by index. */
+/** The dirty pages of `space` that `choose` wants, ascending by index. At most `most` are looked at; the next call goes on with the others. */
 export function collectDirty(
   frames: Frames,
   space: AddressSpace,
   choose: (frame: number, index: number) => boolean,
+  most = frames.count,
 ): DirtyPage[] {
   const { words } = frames;
   const chosen: DirtyPage[] = [];
-  for (let left = space.dirtyPages; left > 0; left--) {
+  for (let left = Math.min(space.dirtyPages, most); left > 0; left--) {
     let frame: number;
     do frame = words.nextDirty(space.id);
     while (frame === layout.LOST);
@@ -92,16 +93,7 @@ export function tagForSync(frames: Frames, space: AddressSpace, range: IndexRang
   });
 }
 
-/** Pages that became dirty more than `expireSeconds` ago. Seconds count modulo 65,536. */
-export function collectExpired(
-  frames: Frames,
-  space: AddressSpace,
-  nowSeconds: number,
-  expireSeconds: number,
-): DirtyPage[] {
-  return collectDirty(
-    frames,
-    space,
-    (frame) => ((nowSeconds - frames.words.dirtiedAt(frame)) & 0xffff) >= expireSeconds,
-  );
+/** True for a page that became dirty `expireSeconds` ago or earlier. Seconds count modulo 65,536. */
+export function isExpired(frames: Frames, frame: number, nowSeconds: number, expireSeconds: number): boolean {
+  return ((nowSeconds - frames.words.dirtiedAt(frame)) & 0xffff) >= expireSeconds;
 }

@@ -3,7 +3,10 @@
  *
  * A round writes pages that have been dirty for too long; all dirty pages while there are more than the background limit (or
  * somebody needs frames); and asks for a store sync where unstable pages hold half of the dirty limit, have waited too long,
- * or somebody needs frames. It only ever tries page locks, uses up nobody's error (F9), and one round runs at a time.
+ * or somebody needs frames. It only ever tries page locks, uses up nobody's error (F9), and one round of a thread runs at a time.
+ *
+ * A round chooses some pages at a time. Where several threads need frames at once, each takes others of them: the walks take turns,
+ * and go on where the last one stopped.
  */
 import type { Clock } from "../base/clock.js";
 import { coarseSeconds } from "../base/clock.js";
@@ -13,7 +16,7 @@ import type { Frames } from "../frames/frames.js";
 import type { PageLocks } from "../frames/locks.js";
 import { countedWrites } from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
-import { type DirtyPage, collectDirty, collectExpired, walking } from "./dirty-set.js";
+import { collectDirty, isExpired, walking } from "./dirty-set.js";
 import type { StoreSync } from "./store-sync.js";
 import type { Writer } from "./writer.js";
 
@@ -112,14 +115,24 @@ export class Flusher {
       return false;
     }
     const all = urgent || this.#frames.counter(layout.HEADER_DIRTY) > this.#limits.dirtyBackgroundPages;
+    const seconds = coarseSeconds(nowMs);
+    const expireSeconds = Math.ceil(this.#limits.dirtyExpireMs / 1000);
     // A page under counted write pins stays dirty however often it is written: that frees nothing, so only its age counts.
-    const pages: DirtyPage[] = await walking(this.#locks, space, () =>
+    const choose = (frame: number) =>
       all
-        ? collectDirty(this.#frames, space, (frame) => countedWrites(this.#frames.words, frame) === 0)
-        : collectExpired(this.#frames, space, coarseSeconds(nowMs), Math.ceil(this.#limits.dirtyExpireMs / 1000)),
-    );
-    const { failures, blocked } = await this.#writer.writeNow(space, pages);
-    let failed = failures.length > 0;
+        ? countedWrites(this.#frames.words, frame) === 0
+        : isExpired(this.#frames, frame, seconds, expireSeconds);
+    const most = urgent ? limits.urgentPagesMax : limits.roundPagesMax;
+    let failed = false;
+    let written = 0;
+    for (let left = space.dirtyPages; left > 0; left -= most) {
+      const pages = await walking(this.#locks, space, () =>
+        collectDirty(this.#frames, space, choose, Math.min(left, most)),
+      );
+      const { failures, blocked } = await this.#writer.writeNow(space, pages);
+      failed ||= failures.length > 0;
+      written += pages.length - blocked.length;
+    }
     const syncs = this.#needsStoreSync(space, urgent);
     if (syncs) {
       this.#syncedMs.set(space.id, nowMs);
@@ -128,7 +141,7 @@ export class Flusher {
       });
     }
     this.#backOff(space, failed);
-    return !failed && (syncs || pages.length > blocked.length);
+    return !failed && (syncs || written > 0);
   }
 
   #needsStoreSync(space: AddressSpace, urgent: boolean): boolean {

@@ -98,9 +98,8 @@ test("a wait that another one overtakes between its look and its place in the qu
   const frames = Object.create(own.frames, { words: { value: { ...words, enqueue } } }) as Frames;
   const locks = new PageLocks(frames, systemClock, own.scopes);
   const owner = { scope: own.scope(1), signal: AbortSignal.timeout(2_000) };
-  await assert.rejects(locks.acquire(own.record(1), 1, layout.LOCK_RESIZE, layout.MODE_EXCLUSIVE, owner), {
-    code: "EDEADLK",
-  });
+  const waiting = async () => locks.acquire(own.record(1), 1, layout.LOCK_RESIZE, layout.MODE_EXCLUSIVE, owner);
+  await assert.rejects(waiting(), { code: "EDEADLK" });
   own.unlock({ lock: 0, scope: 1 });
   assert.equal(await theirs, OK);
 });

@@ -48,7 +48,9 @@ class Run {
   }
 
   /** The next buffers, at most `bytes` and 1,024 of them. */
-  next(bytes: number): Uint8Array[] {
+  next(bytes: number): readonly Uint8Array[] {
+    const isWhole = this.#index === 0 && this.#offset === 0 && bytes === this.#left;
+    if (isWhole && this.#buffers.length <= vectorsMax) return this.#buffers;
     const views: Uint8Array[] = [];
     let offset = this.#offset;
     for (let i = this.#index; i < this.#buffers.length && views.length < vectorsMax && bytes > 0; i++) {
@@ -120,16 +122,26 @@ function took(files: Descriptors, run: Run, count: number): void {
   else if (count === 0) run.stall("read");
 }
 
-export async function readAll(files: Descriptors, position: number, buffers: readonly Uint8Array[]): Promise<void> {
-  const run = new Run(position, buffers);
-  while (run.left > 0) {
-    const { fd, bytes } = route(files, run);
-    try {
-      took(files, run, await readSome(fd, run.next(bytes), run.position));
-    } catch (error) {
-      run.retry(error);
-    }
-  }
+/** One promise and one callback for the whole run: most runs need one system call. */
+export function readAll(files: Descriptors, position: number, buffers: readonly Uint8Array[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const run = new Run(position, buffers);
+    const goOn = () => {
+      if (run.left === 0) return resolve();
+      const { fd, bytes } = route(files, run);
+      readSome(fd, run.next(bytes), run.position, done);
+    };
+    const done = (error: Error | null, count: number) => {
+      try {
+        if (error === null) took(files, run, count);
+        else run.retry(error);
+        goOn();
+      } catch (failure) {
+        reject(failure as Error);
+      }
+    };
+    goOn();
+  });
 }
 
 export function readAllSync(files: Descriptors, position: number, buffers: readonly Uint8Array[]): void {
@@ -183,16 +195,18 @@ export function writeAllSync(files: Descriptors, position: number, buffers: read
   }
 }
 
-function readSome(fd: number, views: Uint8Array[], position: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const done = (error: Error | null, count: number): void => (error === null ? resolve(count) : reject(error));
-    const [only] = views;
-    if (views.length === 1 && only !== undefined) read(fd, only, 0, only.length, position, done);
-    else readv(fd, views, position, done);
-  });
+function readSome(
+  fd: number,
+  views: readonly Uint8Array[],
+  position: number,
+  done: (error: Error | null, count: number) => void,
+): void {
+  const [only] = views;
+  if (views.length === 1 && only !== undefined) read(fd, only, 0, only.length, position, done);
+  else readv(fd, views, position, done);
 }
 
-function writeSome(fd: number, views: Uint8Array[], position: number): Promise<number> {
+function writeSome(fd: number, views: readonly Uint8Array[], position: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const done = (error: Error | null, count: number): void => (error === null ? resolve(count) : reject(error));
     const [only] = views;
