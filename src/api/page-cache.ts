@@ -168,7 +168,7 @@ export class PageCache implements AsyncDisposable {
 
   #armFlusher(): void {
     this.#flushTimer = this.core.clock.after(this.#options.writebackIntervalMs, () => {
-      const round = this.core.holdsFlusher() ? this.core.flusher.step(false) : Promise.resolve();
+      const round = this.core.holdsFlusher() ? this.core.flusher.step(false, limits.roundPagesMax) : Promise.resolve();
       void round.finally(() => {
         if (!this.#closed) this.#armFlusher();
       });

@@ -74,9 +74,9 @@ export const limits = {
   runBytesMax: 1 * MiB,
   runPagesMax: 256,
   writesInFlightMax: 8,
-  /** Pages that background write-back chooses, sorts and writes at a time; in a round for who needs frames. */
+  /** Pages that the timer's write-back chooses, sorts and writes at a time; and any thread's that needs frames or clean pages. */
   roundPagesMax: 4_096,
-  urgentPagesMax: 256,
+  sharedRoundPagesMax: 128,
   /** Retries of a store call after EINTR or EAGAIN. */
   transientRetriesMax: 16,
   /** After a failed write the same page is tried again in the background after this long, doubled up to the maximum. */

@@ -8,9 +8,10 @@ import { limits } from "../base/limits.js";
 import { toPinfoldError } from "../base/errors.js";
 import type { MkwriteRequest, Store } from "../store/contract.js";
 
-function isTransient(error: unknown): boolean {
+/** Whether a call that has failed `tries` times is tried again. */
+export function mayRetry(error: unknown, tries: number): boolean {
   const code = (error as { code?: unknown } | null)?.code;
-  return code === "EINTR" || code === "EAGAIN";
+  return tries < limits.transientRetriesMax && (code === "EINTR" || code === "EAGAIN");
 }
 
 /** `operation` is called where there is an error to name: many of these calls take less time than to write that down. */
@@ -31,7 +32,7 @@ async function attemptAgain(
   firstError: unknown,
 ): Promise<void> {
   let error = firstError;
-  for (let tries = 1; tries < limits.transientRetriesMax && isTransient(error); tries++) {
+  for (let tries = 1; mayRetry(error, tries); tries++) {
     try {
       return await call();
     } catch (next) {
@@ -47,19 +48,13 @@ function attemptSync(operation: () => string, call: () => void): void {
     try {
       return call();
     } catch (error) {
-      if (tries < limits.transientRetriesMax && isTransient(error)) continue;
+      if (mayRetry(error, tries)) continue;
       throw toPinfoldError(error, operation());
     }
   }
 }
 
-/** Fills `buffers` from `position`. @throws PinfoldError */
-export function readIn(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> | void {
-  const operation = () => `read of ${store.name} at ${position}`;
-  return attempt(operation, () => store.readPages(position, buffers));
-}
-
-/** As readIn, blocking. The store has sync calls. @throws PinfoldError */
+/** Fills `buffers` from `position`, blocking. The store has sync calls. @throws PinfoldError */
 export function readInSync(store: Store, position: number, buffers: readonly Uint8Array[]): void {
   const operation = () => `read of ${store.name} at ${position}`;
   attemptSync(operation, () => store.readPagesSync?.(position, buffers));

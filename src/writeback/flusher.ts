@@ -5,8 +5,8 @@
  * somebody needs frames); and asks for a store sync where unstable pages hold half of the dirty limit, have waited too long,
  * or somebody needs frames. It only ever tries page locks, uses up nobody's error (F9), and one round of a thread runs at a time.
  *
- * A round chooses some pages at a time. Where several threads need frames at once, each takes others of them: the walks take turns,
- * and go on where the last one stopped.
+ * A round chooses some pages at a time. Where several threads need frames or clean pages at once, each takes others of them: the walks
+ * take turns, and go on where the last one stopped.
  */
 import type { Clock } from "../base/clock.js";
 import { coarseSeconds } from "../base/clock.js";
@@ -78,13 +78,16 @@ export class Flusher {
     return this.#running !== undefined;
   }
 
-  /** One round; `urgent`: somebody waits for frames. A call during a round makes another follow it. Never rejects. */
-  step(urgent: boolean): Promise<void> {
+  /**
+   * One round, `most` pages at a time; `urgent`: somebody waits for frames. A call during a round makes another follow it. Never
+   * rejects.
+   */
+  step(urgent: boolean, most: number = limits.sharedRoundPagesMax): Promise<void> {
     if (this.#running) {
       this.#again ||= urgent;
       return this.#running;
     }
-    this.#running = this.#round(urgent).then((progress) => {
+    this.#running = this.#round(urgent, most).then((progress) => {
       this.#running = undefined;
       if (this.#again) {
         this.#again = false;
@@ -97,17 +100,17 @@ export class Flusher {
   }
 
   /** True if anything was written or synced. */
-  async #round(urgent: boolean): Promise<boolean> {
-    const flushed = await Promise.all([...this.#spaces()].map((space) => this.#flush(space, urgent)));
+  async #round(urgent: boolean, most: number): Promise<boolean> {
+    const flushed = await Promise.all([...this.#spaces()].map((space) => this.#flush(space, urgent, most)));
     return flushed.includes(true);
   }
 
   /** The part of a round that belongs to one file. Never rejects. */
   async flushOne(space: AddressSpace, urgent: boolean): Promise<void> {
-    if (await this.#flush(space, urgent)) this.#onProgress();
+    if (await this.#flush(space, urgent, limits.sharedRoundPagesMax)) this.#onProgress();
   }
 
-  async #flush(space: AddressSpace, urgent: boolean): Promise<boolean> {
+  async #flush(space: AddressSpace, urgent: boolean, most: number): Promise<boolean> {
     const nowMs = this.#clock.nowMs();
     if (space.readOnly || space.state === layout.MAPPING_ORPHANED || nowMs < retryTime(space, urgent)) return false;
     if (space.isRemote) {
@@ -122,7 +125,6 @@ export class Flusher {
       all
         ? countedWrites(this.#frames.words, frame) === 0
         : isExpired(this.#frames, frame, seconds, expireSeconds);
-    const most = urgent ? limits.urgentPagesMax : limits.roundPagesMax;
     let failed = false;
     let written = 0;
     for (let left = space.dirtyPages; left > 0; left -= most) {

@@ -76,18 +76,18 @@ export class Writer {
   ): Promise<{ failures: WriteFailure[]; blocked: DirtyPage[] }> {
     const failures: WriteFailure[] = [];
     const blocked: DirtyPage[] = [];
-    const busy = new Set<Promise<void>>();
-    for (let at = 0; at < pages.length; ) {
-      if (busy.size >= limits.writesInFlightMax) await Promise.race(busy);
-      const departure = this.#gather(space, pages, at, true);
-      if (departure.blocked) blocked.push(pages[at] as DirtyPage);
-      if (departure.run.length > 0) {
-        const sent: Promise<void> = this.#send(space, departure.run, failures).finally(() => busy.delete(sent));
-        busy.add(sent);
+    let at = 0;
+    const lane = async () => {
+      while (at < pages.length) {
+        const { taken, run, blocked: isBlocked } = this.#gather(space, pages, at, true);
+        if (isBlocked) blocked.push(pages[at] as DirtyPage);
+        at += taken;
+        if (run.length > 0) await this.#write(space, run, failures);
       }
-      at += departure.taken;
-    }
-    await Promise.all(busy);
+    };
+    const lanes: Promise<void>[] = [];
+    while (at < pages.length && lanes.length < limits.writesInFlightMax) lanes.push(lane());
+    await Promise.all(lanes);
     return { failures, blocked };
   }
 
@@ -270,14 +270,7 @@ export class Writer {
     const snapshot = this.#snapshot(page.frame);
     if (snapshot < 0) return undefined;
     const failures: WriteFailure[] = [];
-    return this.#send(space, [{ ...page, snapshot, wasFailed: false }], failures).then(() => failures);
-  }
-
-  #send(space: AddressSpace, run: Departing[], failures: WriteFailure[]): Promise<void> {
-    this.runs += 1;
-    return this.#write(space, run, failures).finally(() => {
-      this.runs -= 1;
-    });
+    return this.#write(space, [{ ...page, snapshot, wasFailed: false }], failures).then(() => failures);
   }
 
   #sourcesOf(run: readonly Departing[]) {
@@ -292,8 +285,10 @@ export class Writer {
     const sources = this.#sourcesOf(run);
     const lock = space.invalidateLock;
     let failed: PinfoldError | undefined;
+    this.runs += 1;
     try {
-      await this.#locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
+      const taken = this.#locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
+      if (typeof taken !== "number") await taken;
       try {
         for (const { position, buffers, bytes } of cutRuns(this.#frames, sources, space.writableEnd)) {
           await writeOut(space.store, position, buffers);
@@ -308,6 +303,7 @@ export class Writer {
     }
     space.noteChange();
     for (const page of run) this.#end(space, page, failed, failures);
+    this.runs -= 1;
     this.#locks.notifyPool();
   }
 

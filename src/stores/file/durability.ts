@@ -77,12 +77,16 @@ export class Durability {
     this.#counts[healed] = before;
   }
 
-  async write(position: number, buffers: readonly Uint8Array[]): Promise<void> {
+  write(position: number, buffers: readonly Uint8Array[]): Promise<void> {
+    if (this.#tainted()) return this.#writeAgain(position, buffers);
     const before = this.#counts[failed];
-    if (!this.#tainted()) {
-      await writeAll(this.#files, position, buffers);
-      if (this.#counts[failed] === before) return;
-    }
+    return writeAll(this.#files, position, buffers).then(() =>
+      this.#counts[failed] === before ? undefined : this.#writeAgain(position, buffers),
+    );
+  }
+
+  /** A sync has failed: the kernel is made to forget the range first. */
+  async #writeAgain(position: number, buffers: readonly Uint8Array[]): Promise<void> {
     await this.settle().catch(() => {}); // the sync that comes reports it
     this.#drop(position, buffers);
     await writeAll(this.#files, position, buffers);

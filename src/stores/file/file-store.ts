@@ -126,13 +126,15 @@ export class FileStore implements Store {
     return this.#file.policy.fileSystem;
   }
 
-  async readPages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
-    this.#open("read");
+  readPages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
     try {
-      await readAll(this.#files, position, buffers);
+      this.#open("read");
     } catch (error) {
-      throw this.#wrap(error, "read", position);
+      return Promise.reject(error as Error);
     }
+    return readAll(this.#files, position, buffers).catch((error: unknown) => {
+      throw this.#wrap(error, "read", position);
+    });
   }
 
   readPagesSync(position: number, buffers: readonly Uint8Array[]): void {
@@ -174,13 +176,15 @@ export class FileStore implements Store {
 
   setPageDirty(_position: number, _pageSize: number): void {}
 
-  async writePages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
-    this.#writable("write");
+  writePages(position: number, buffers: readonly Uint8Array[]): Promise<void> {
     try {
-      await this.#durability.write(position, buffers);
+      this.#writable("write");
     } catch (error) {
-      throw this.#wrap(error, "write", position);
+      return Promise.reject(error as Error);
     }
+    return this.#durability.write(position, buffers).catch((error: unknown) => {
+      throw this.#wrap(error, "write", position);
+    });
   }
 
   writePagesSync(position: number, buffers: readonly Uint8Array[]): void {

@@ -122,26 +122,14 @@ function took(files: Descriptors, run: Run, count: number): void {
   else if (count === 0) run.stall("read");
 }
 
-/** One promise and one callback for the whole run: most runs need one system call. */
+/** After a write of `count` bytes. */
+function gave(_files: Descriptors, run: Run, count: number): void {
+  if (count > 0) run.advance(count);
+  else run.stall("write");
+}
+
 export function readAll(files: Descriptors, position: number, buffers: readonly Uint8Array[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const run = new Run(position, buffers);
-    const goOn = () => {
-      if (run.left === 0) return resolve();
-      const { fd, bytes } = route(files, run);
-      readSome(fd, run.next(bytes), run.position, done);
-    };
-    const done = (error: Error | null, count: number) => {
-      try {
-        if (error === null) took(files, run, count);
-        else run.retry(error);
-        goOn();
-      } catch (failure) {
-        reject(failure as Error);
-      }
-    };
-    goOn();
-  });
+  return inPieces(files, new Run(position, buffers), startRead, took);
 }
 
 export function readAllSync(files: Descriptors, position: number, buffers: readonly Uint8Array[]): void {
@@ -162,18 +150,8 @@ export function readAllSync(files: Descriptors, position: number, buffers: reado
   }
 }
 
-export async function writeAll(files: Descriptors, position: number, buffers: readonly Uint8Array[]): Promise<void> {
-  const run = new Run(position, buffers);
-  while (run.left > 0) {
-    const { fd, bytes } = route(files, run);
-    try {
-      const count = await writeSome(fd, run.next(bytes), run.position);
-      if (count > 0) run.advance(count);
-      else run.stall("write");
-    } catch (error) {
-      run.retry(error);
-    }
-  }
+export function writeAll(files: Descriptors, position: number, buffers: readonly Uint8Array[]): Promise<void> {
+  return inPieces(files, new Run(position, buffers), startWrite, gave);
 }
 
 export function writeAllSync(files: Descriptors, position: number, buffers: readonly Uint8Array[]): void {
@@ -187,31 +165,55 @@ export function writeAllSync(files: Descriptors, position: number, buffers: read
         views.length === 1 && only !== undefined
           ? writeSync(fd, only, 0, only.length, run.position)
           : writevSync(fd, views, run.position);
-      if (count > 0) run.advance(count);
-      else run.stall("write");
+      gave(files, run, count);
     } catch (error) {
       run.retry(error);
     }
   }
 }
 
-function readSome(
+type Start = (
   fd: number,
   views: readonly Uint8Array[],
   position: number,
   done: (error: Error | null, count: number) => void,
-): void {
+) => void;
+
+const startRead: Start = (fd, views, position, done) => {
   const [only] = views;
   if (views.length === 1 && only !== undefined) read(fd, only, 0, only.length, position, done);
   else readv(fd, views, position, done);
-}
+};
 
-function writeSome(fd: number, views: readonly Uint8Array[], position: number): Promise<number> {
+const startWrite: Start = (fd, views, position, done) => {
+  const [only] = views;
+  if (views.length === 1 && only !== undefined) write(fd, only, 0, only.length, position, done);
+  else writev(fd, views, position, done);
+};
+
+/** One promise and one callback for the whole run: most runs need one system call. */
+function inPieces(
+  files: Descriptors,
+  run: Run,
+  start: Start,
+  note: (files: Descriptors, run: Run, count: number) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const done = (error: Error | null, count: number): void => (error === null ? resolve(count) : reject(error));
-    const [only] = views;
-    if (views.length === 1 && only !== undefined) write(fd, only, 0, only.length, position, done);
-    else writev(fd, views, position, done);
+    const goOn = () => {
+      if (run.left === 0) return resolve();
+      const { fd, bytes } = route(files, run);
+      start(fd, run.next(bytes), run.position, done);
+    };
+    const done = (error: Error | null, count: number) => {
+      try {
+        if (error === null) note(files, run, count);
+        else run.retry(error);
+        goOn();
+      } catch (failure) {
+        reject(failure as Error);
+      }
+    };
+    goOn();
   });
 }
 
