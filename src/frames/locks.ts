@@ -149,13 +149,7 @@ export class PageLocks {
    * OK; or GONE: the page left its frame, look it up again. Where that is known at once, the answer itself and no promise of it.
    * @throws PinfoldError EDEADLK, ERR_PINFOLD_TOO_MANY; what a failed load was dismissed with; the signal's reason
    */
-  acquire(
-    record: number,
-    mapping: number,
-    index: number,
-    mode: WaitMode,
-    owner: WaitOwner,
-  ): number | Promise<number> {
+  acquire(record: number, mapping: number, index: number, mode: WaitMode, owner: WaitOwner): number | Promise<number> {
     owner.signal?.throwIfAborted();
     const tried = this.#try(record, mapping, index, mode);
     if (tried !== layout.BUSY && tried !== layout.FULL) return tried;

@@ -166,7 +166,8 @@ function cutRun(
   const isFresh = new Set(fresh.map(({ at }) => at));
   for (const [i, frame] of run.frames.splice(end).entries()) {
     const at = end + i;
-    if (!failed.has(at)) unlock(core, space, frame, request.mode, isFresh.has(at) && !request.needsBytes(run.first + at));
+    if (!failed.has(at))
+      unlock(core, space, frame, request.mode, isFresh.has(at) && !request.needsBytes(run.first + at));
   }
   if (end === 0) throw failed.get(0) as PinfoldError;
 }

@@ -122,9 +122,7 @@ export class Flusher {
     const expireSeconds = Math.ceil(this.#limits.dirtyExpireMs / 1000);
     // A page under counted write pins stays dirty however often it is written: that frees nothing, so only its age counts.
     const choose = (frame: number) =>
-      all
-        ? countedWrites(this.#frames.words, frame) === 0
-        : isExpired(this.#frames, frame, seconds, expireSeconds);
+      all ? countedWrites(this.#frames.words, frame) === 0 : isExpired(this.#frames, frame, seconds, expireSeconds);
     let failed = false;
     let written = 0;
     for (let left = space.dirtyPages; left > 0; left -= most) {

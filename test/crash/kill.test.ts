@@ -87,10 +87,9 @@ test("after a power cut of its XFS under load, all that was flushed is there", a
     await ledger.flush(late).catch(() => {});
     await load;
     const block = ledger.acknowledged.findIndex((_, at) => ledger.isFree(at, 1));
-    const after = await ledger.write(late, block, 1, "data").then(
-      () => late.flush().then(() => "fine", numberOf),
-      numberOf,
-    );
+    const after = await ledger
+      .write(late, block, 1, "data")
+      .then(() => late.flush().then(() => "fine", numberOf), numberOf);
     assert.notEqual(after, "fine", "a flush of what was written after the cut does not say that all is well");
     await server.end("SIGKILL");
     xfs.remount();

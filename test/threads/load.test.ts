@@ -10,6 +10,7 @@ import { type TestContext, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { thisThread } from "../../src/base/thread-identity.js";
+import { limits } from "../../src/base/limits.js";
 import { PageCache } from "../../src/index.js";
 import { loadLibc } from "../../src/stores/file/libc.js";
 import { Random } from "../sync/random-calls.js";
@@ -80,4 +81,16 @@ test("a thread that loads waits for one that terminates, and the other way round
   Atomics.store(word, 0, 2 ** 30);
   await worker.terminate();
   assert.equal(Atomics.load(word, 0), 0);
+});
+
+test("a word that somebody alive keeps for too long is taken from him", { skip }, async (t) => {
+  const { cache, start } = await scene(t);
+  const word = cache.core.frames.loadingWord();
+  const sinceMs = performance.now();
+  Atomics.store(word, 0, thisThread().id);
+  const { worker, reaches } = start(0);
+  await reaches(2);
+  assert.ok(performance.now() - sinceMs >= limits.loadWaitMs, "not before its time");
+  assert.equal(Atomics.load(word, 0), 0, "it was given back");
+  await worker.terminate();
 });

@@ -9,6 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
+import { CachedFile } from "../../src/api/cached-file.js";
+import { limits } from "../../src/base/limits.js";
+import { collectDirty } from "../../src/writeback/dirty-set.js";
 import { codeOf, filled, open, page, storedAt, turns, until, writeAt } from "../mapping/fixture.js";
 
 const quick = { writebackIntervalMs: 5, dirtyExpireMs: 1 };
@@ -28,6 +31,27 @@ test("above the background limit everything is written, below it nothing before 
   await writeAt(file, 9, 5);
   await cache.core.flusher.step(false);
   strictEqual(cache.stats().dirtyPages, 0);
+});
+
+test("a round writes more pages than it chooses at a time", async (t) => {
+  const { file, cache, store } = await open(t, { pages: 1_024, cache: { memory: "4MiB" } });
+  const pages = limits.sharedRoundPagesMax * 2 + 3;
+  for (let index = 0; index < pages * 2; index += 2) await writeAt(file, index, 5);
+  await cache.core.flusher.step(true);
+  strictEqual(cache.stats().dirtyPages + cache.stats().unstablePages, 0);
+  strictEqual(store.count("writePages"), pages);
+});
+
+test("a look at some dirty pages goes on where the last one stopped, so that threads take different ones", async (t) => {
+  const { file, cache } = await open(t);
+  const space = CachedFile.spaceOf(file, cache.core);
+  for (const index of [5, 3, 9, 1, 7, 11]) await writeAt(file, index, 5);
+  const look = () => collectDirty(cache.core.frames, space, () => true, 4).map(({ index }) => index);
+  deepStrictEqual([look(), look(), look()], [
+    [1, 3, 5, 9],
+    [3, 5, 7, 11],
+    [1, 7, 9, 11],
+  ]);
 });
 
 test("unstable pages that hold half of the dirty limit make the flusher ask for a store sync", async (t) => {

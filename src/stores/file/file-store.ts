@@ -130,7 +130,7 @@ export class FileStore implements Store {
     try {
       this.#open("read");
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(this.#wrap(error, "read", position));
     }
     return readAll(this.#files, position, buffers).catch((error: unknown) => {
       throw this.#wrap(error, "read", position);
@@ -180,7 +180,7 @@ export class FileStore implements Store {
     try {
       this.#writable("write");
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(this.#wrap(error, "write", position));
     }
     return this.#durability.write(position, buffers).catch((error: unknown) => {
       throw this.#wrap(error, "write", position);

@@ -210,7 +210,8 @@ function inPieces(
         else run.retry(error);
         goOn();
       } catch (failure) {
-        reject(failure as Error);
+        const reason = failure as Error;
+        reject(reason);
       }
     };
     goOn();
