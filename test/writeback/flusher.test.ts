@@ -47,11 +47,14 @@ test("a look at some dirty pages goes on where the last one stopped, so that thr
   const space = CachedFile.spaceOf(file, cache.core);
   for (const index of [5, 3, 9, 1, 7, 11]) await writeAt(file, index, 5);
   const look = () => collectDirty(cache.core.frames, space, () => true, 4).map(({ index }) => index);
-  deepStrictEqual([look(), look(), look()], [
-    [1, 3, 5, 9],
-    [3, 5, 7, 11],
-    [1, 7, 9, 11],
-  ]);
+  deepStrictEqual(
+    [look(), look(), look()],
+    [
+      [1, 3, 5, 9],
+      [3, 5, 7, 11],
+      [1, 7, 9, 11],
+    ],
+  );
 });
 
 test("unstable pages that hold half of the dirty limit make the flusher ask for a store sync", async (t) => {
