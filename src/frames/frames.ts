@@ -3,8 +3,7 @@
  * their own, the words' module over it, and this thread's slot. `create` takes the memory; `attach` gives another thread the same.
  *
  * Invariants: all memory is taken in `create` and never grows. Frame f's bytes lie in segment f / framesPerSegment; a
- * segment begins page-aligned, so every frame does (O_DIRECT). A view is made of a frame when it is asked for and kept in
- * a bounded table; views do not pin.
+ * segment begins page-aligned, so every frame does (O_DIRECT). Views of a frame are made when they are asked for; they do not pin.
  *
  * See also: plan.ts (the words memory), locks.ts (waiting).
  */
@@ -21,7 +20,6 @@ import { ThreadTable } from "./threads.js";
 
 const magic = 0x50464c44;
 const layoutVersion = 2;
-const keptViews = 1_024;
 const touchBytes = 4096;
 
 /** What another thread needs to use the same memory; can be posted to it. */
@@ -49,9 +47,6 @@ export class Frames {
   readonly hasPlainViews: boolean;
   readonly #buffers: readonly SharedArrayBuffer[];
   readonly #bytes: readonly Uint8Array[];
-  /** Views of frames that were used twice in a row, by the rest of their number; `#viewOf`: the last frame that was used. */
-  readonly #views: (Uint8Array | undefined)[];
-  readonly #viewOf: Int32Array;
 
   private constructor(
     plan: FramePlan,
@@ -72,8 +67,6 @@ export class Frames {
     this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
     this.#buffers = segments.map((memory) => memory.buffer);
     this.#bytes = this.#buffers.map((buffer) => new Uint8Array(buffer));
-    this.#views = new Array<Uint8Array | undefined>(Math.min(keptViews, plan.frames + plan.snapshots));
-    this.#viewOf = new Int32Array(this.#views.length).fill(-1);
     this.words = loadWords(wordsMemory);
     const { records, buckets, links, blocks, ghosts, ledger, transfers, transits } = plan;
     this.words.configure(plan.frames, records, buckets, links, blocks, ghosts, ledger, transfers, transits);
@@ -180,16 +173,7 @@ export class Frames {
 
   /** The bytes of a whole frame: a view of the cache itself, valid as long as the caller holds the frame. */
   bytes(frame: number): Uint8Array {
-    const slot = frame % this.#views.length;
-    // Kept at the second use in a row: else each page that passes by leaves an object that lives just long enough to be garbage of the
-    // old generation, which V8 lets lie (12 MiB a thread under misses).
-    const isKnown = this.#viewOf[slot] === frame;
-    const kept = isKnown ? this.#views[slot] : undefined;
-    if (kept) return kept;
-    const view = this.slice(frame, 0, this.pageSize);
-    this.#views[slot] = isKnown ? view : undefined;
-    this.#viewOf[slot] = frame;
-    return view;
+    return this.slice(frame, 0, this.pageSize);
   }
 
   /** A part of a frame's bytes. */

@@ -96,7 +96,7 @@ async function readRun(
   for (const [at, frame] of run.frames.entries()) {
     const from = position + done - (first + at) * space.pageSize;
     const bytes = Math.min(space.pageSize - from, target.length - done);
-    target.set(core.frames.bytes(frame).subarray(from, from + bytes), done);
+    target.set(core.frames.slice(frame, from, from + bytes), done);
     done += bytes;
     core.locks.unlockShared(frame);
   }

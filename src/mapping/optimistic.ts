@@ -121,7 +121,7 @@ export class OptimisticReader {
       for (const frame of frames) {
         const from = (position + done) % pageSize;
         const to = Math.min(pageSize, from + length - done);
-        copy.set(this.#core.frames.bytes(frame).subarray(from, to), done);
+        copy.set(this.#core.frames.slice(frame, from, to), done);
         done += to - from;
       }
     });
