@@ -76,7 +76,7 @@ export const limits = {
   writesInFlightMax: 8,
   /** Pages that the timer's write-back chooses, sorts and writes at a time; and any thread's that needs frames or clean pages. */
   roundPagesMax: 4_096,
-  sharedRoundPagesMax: 128,
+  sharedRoundPagesMax: 64,
   /** Retries of a store call after EINTR or EAGAIN. */
   transientRetriesMax: 16,
   /** After a failed write the same page is tried again in the background after this long, doubled up to the maximum. */
