@@ -12,7 +12,9 @@ import { Worker } from "node:worker_threads";
 import { type CachedFile, PageCache } from "../../src/index.js";
 import * as layout from "../../src/sync/layout.js";
 import { Random } from "../sync/random-calls.js";
+import { hangReport } from "./hang-report.js";
 import { until } from "./mortals.js";
+import type { WatchdogData } from "./watchdog-worker.js";
 import { type TerminateData, checkUniform, doOne, layoutOf, page } from "./terminate-worker.js";
 
 const terminations = Number(process.env["PINFOLD_TERMINATIONS"] ?? 300);
@@ -31,6 +33,7 @@ class Terminator {
   readonly #path: string;
   readonly #random = new Random(seed);
   readonly #wrong: string[] = [];
+  readonly watchdog: Watchdog;
   terminated = 0;
   operations = 0;
 
@@ -38,6 +41,7 @@ class Terminator {
     this.#cache = cache;
     this.#file = file;
     this.#path = path;
+    this.watchdog = new Watchdog(cache);
   }
 
   /** One thread: lives for a while, and is terminated. */
@@ -65,7 +69,7 @@ class Terminator {
   async #inTime<T>(what: string, work: Promise<T>): Promise<T> {
     const over = new AbortController();
     const late = after(hangMs, undefined, { signal: over.signal }).then(
-      () => assert.fail(`${what} does not come, seed ${seed}: ${describeThreads(this.#cache)}`),
+      () => assert.fail(`${what} does not come, seed ${seed}:\n${hangReport(this.#cache.core.frames.wordsMemory)}`),
       () => undefined as never,
     );
     try {
@@ -89,6 +93,7 @@ class Terminator {
         const stalled = after(operationMs, "stalled", { ref: false });
         const load = { cache: this.#cache, file: this.#file, path: this.#path, random: this.#random };
         const first = await Promise.race([stalled, doOne(load)]);
+        this.watchdog.note();
         assert.notEqual(first, "stalled", `an operation of the main thread hangs, seed ${seed}`);
         await after(1);
       }
@@ -124,18 +129,28 @@ class Terminator {
   }
 }
 
-/** What the system says of each thread of the process, and which of them the cache knows. */
-function describeThreads({ core }: PageCache): string {
-  const states = readdirSync("/proc/self/task").map((id) => {
-    try {
-      const wait = readFileSync(`/proc/self/task/${id}/wchan`, "latin1");
-      return `${id} ${wait}`;
-    } catch {
-      return id;
-    }
-  });
-  const loading = core.frames.loadingWord()[0];
-  return `threads ${states.join(", ")}; loading ${loading}; slots ${[...core.frames.threads.claimed()].join(" ")}`;
+/** A thread that speaks up where this one hangs in a call that blocks it. */
+class Watchdog {
+  readonly #signs = new Int32Array(new SharedArrayBuffer(4));
+  readonly #ended: Promise<unknown>;
+
+  constructor(cache: PageCache) {
+    const words = cache.core.frames.wordsMemory;
+    const workerData: WatchdogData = { signs: this.#signs.buffer, words, silenceMs: hangMs };
+    const worker = new Worker(new URL("./watchdog-worker.js", import.meta.url), { workerData });
+    this.#ended = new Promise((resolve) => worker.once("exit", resolve));
+  }
+
+  note(): void {
+    Atomics.add(this.#signs, 0, 1);
+    Atomics.notify(this.#signs, 0);
+  }
+
+  async end(): Promise<void> {
+    Atomics.store(this.#signs, 0, -1);
+    Atomics.notify(this.#signs, 0);
+    await this.#ended;
+  }
 }
 
 /** What each open descriptor is of. */
@@ -154,7 +169,7 @@ test(`${terminations} threads are terminated at work, one after the other`, asyn
   const folder = mkdtempSync(join(tmpdir(), "pinfold-terminate-"));
   const path = join(folder, "file");
   writeFileSync(path, Buffer.alloc(layoutOf.all * page));
-  const cache = await PageCache.open({ memory: 64 * page, writebackIntervalMs: 50, dirtyExpire: 100 } as object);
+  const cache = await PageCache.open({ memory: 64 * page, writebackIntervalMs: 50, dirtyExpireMs: 100 });
   const terminator = new Terminator(cache, await cache.open(path), path);
   let descriptors: string[] = [];
   let megabytes = 0;
@@ -173,6 +188,7 @@ test(`${terminations} threads are terminated at work, one after the other`, asyn
   }
   t.diagnostic(`${terminator.terminated} terminations, ${terminator.operations} operations of the dead, seed ${seed}`);
   t.diagnostic(`MiB: ${sizes.join(" ")}`);
+  await terminator.watchdog.end();
   await cache.close();
   rmSync(folder, { recursive: true });
 });
