@@ -9,7 +9,7 @@ import { toPinfoldError } from "../base/errors.js";
 import type { MkwriteRequest, Store } from "../store/contract.js";
 
 /** Whether a call that has failed `tries` times is tried again. */
-export function mayRetry(error: unknown, tries: number): boolean {
+function mayRetry(error: unknown, tries: number): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return tries < limits.transientRetriesMax && (code === "EINTR" || code === "EAGAIN");
 }
@@ -54,7 +54,13 @@ function attemptSync(operation: () => string, call: () => void): void {
   }
 }
 
-/** Fills `buffers` from `position`, blocking. The store has sync calls. @throws PinfoldError */
+/** Fills `buffers` from `position`. @throws PinfoldError */
+export function readIn(store: Store, position: number, buffers: readonly Uint8Array[]): Promise<void> | void {
+  const operation = () => `read of ${store.name} at ${position}`;
+  return attempt(operation, () => store.readPages(position, buffers));
+}
+
+/** As readIn, blocking. The store has sync calls. @throws PinfoldError */
 export function readInSync(store: Store, position: number, buffers: readonly Uint8Array[]): void {
   const operation = () => `read of ${store.name} at ${position}`;
   attemptSync(operation, () => store.readPagesSync?.(position, buffers));

@@ -9,7 +9,7 @@
 import { assert } from "../base/assert.js";
 import { type PinfoldError, toPinfoldError } from "../base/errors.js";
 import type { AddressSpace } from "../cache/space.js";
-import { mayRetry } from "../io/transfer.js";
+import { readIn } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { type FreshPage, type LockedRun, type RunRequest, unlock } from "./locked-run.js";
@@ -77,7 +77,7 @@ async function readSingly(
   }
 }
 
-/** One store call, tried again as io/transfer.ts does it (F13). What it failed with. */
+/** What the read of consecutive pages failed with. */
 async function tryRead(
   core: Core,
   space: AddressSpace,
@@ -90,20 +90,16 @@ async function tryRead(
     const asked = core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
     const taken = typeof asked === "number" ? asked : await asked;
     assert(taken === layout.OK, "a file's lock record is always there");
-    const position = positionOf(space, first, group);
-    const buffers = buffersOf(core, group);
-    for (let tries = 1; ; tries++) {
-      try {
-        await space.store.readPages(position, buffers);
-        break;
-      } catch (error) {
-        if (!mayRetry(error, tries)) return toPinfoldError(error, `read of ${space.store.name} at ${position}`);
-      }
+    try {
+      await readIn(space.store, positionOf(space, first, group), buffersOf(core, group));
+    } finally {
+      core.locks.unlockShared(lock);
     }
     noteRead(space, group);
     return undefined;
+  } catch (error) {
+    return toPinfoldError(error, `read of ${space.store.name}`);
   } finally {
-    core.locks.unlockShared(lock);
     core.noteStoreCall(-1);
   }
 }

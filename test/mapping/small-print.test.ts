@@ -5,6 +5,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { test } from "node:test";
 import { CachedFile } from "../../src/api/cached-file.js";
+import { PinfoldError } from "../../src/base/errors.js";
 import { lockRun } from "../../src/mapping/fault.js";
 import * as layout from "../../src/sync/layout.js";
 import { codeOf, filled, open, page } from "./fixture.js";
@@ -21,6 +22,24 @@ test("a load that may take free frames only reclaims none", async (t) => {
   const run = await lockRun(cache.core, space, request, {});
   strictEqual(cache.stats().evictions, run.frames.length);
   for (const frame of run.frames) cache.core.locks.unlockShared(frame);
+});
+
+test("a load that may not even wait for the file's lock fails, and gives back only what it has", async (t) => {
+  const { file, cache } = await open(t);
+  const space = CachedFile.spaceOf(file, cache.core);
+  const { locks } = cache.core;
+  const lock = space.invalidateLock;
+  strictEqual(locks.tryExclusive(lock, space.id, layout.LOCK_INVALIDATE), layout.OK);
+  t.mock.method(locks, "acquire", () => {
+    throw new PinfoldError("ERR_PINFOLD_TOO_MANY", "tasks wait for pages already");
+  });
+  strictEqual(await codeOf(file.getUserPages(0, page)), "ERR_PINFOLD_TOO_MANY");
+  t.mock.restoreAll();
+  strictEqual(locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE), layout.BUSY);
+  locks.unlockExclusive(lock);
+  const pages = await file.getUserPages(0, page);
+  pages.put();
+  cache.verify({ quiesce: true });
 });
 
 test("each range of a multi-range pin holds the credits of its own pages until it is put", async (t) => {
