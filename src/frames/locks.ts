@@ -146,7 +146,8 @@ export class PageLocks {
 
   /**
    * Waits until the caller has the lock in `mode` (or, for MODE_WRITEBACK, until the page is not under write-back).
-   * OK; or GONE: the page left its frame, look it up again. Where that is known at once, the answer itself and no promise of it.
+   * OK; or GONE: the page left its frame, look it up again. Where that is known at once, the answer itself and no promise of it; an error
+   * may be thrown at once too.
    * @throws PinfoldError EDEADLK, ERR_PINFOLD_TOO_MANY; what a failed load was dismissed with; the signal's reason
    */
   acquire(record: number, mapping: number, index: number, mode: WaitMode, owner: WaitOwner): number | Promise<number> {

@@ -14,7 +14,10 @@ function mayRetry(error: unknown, tries: number): boolean {
   return tries < limits.transientRetriesMax && (code === "EINTR" || code === "EAGAIN");
 }
 
-/** `operation` is called where there is an error to name: many of these calls take less time than to write that down. */
+/**
+ * What `call` answers, with errors of both kinds, thrown and rejected, as rejections. `operation` is called where there is an error to
+ * name: many of these calls take less time than to write that down.
+ */
 function attempt(operation: () => string, call: () => Promise<void> | void): Promise<void> | void {
   const again = (error: unknown) => attemptAgain(operation, call, error);
   try {

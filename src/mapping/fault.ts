@@ -9,6 +9,8 @@
  * locked one whether the slot is still the file's. The close, for its part, says that it closes before it looks for pages.
  *
  * Order of waiting: only the first page of a run is waited for; those after it are tried. Pages are locked ascending.
+ *
+ * See also: load.ts (the read), locked-run.ts (how pages are let go).
  */
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -22,7 +24,8 @@ import { load } from "./load.js";
 import { type FreshPage, type LockedRun, type RunRequest, unlock } from "./locked-run.js";
 
 /**
- * Locks pages from `first` on: at least that one, and those after it, up to `last`, that can be had without waiting.
+ * Locks pages from `first` on: at least that one, and those after it, up to `last`, that can be had without waiting. The run itself, and
+ * no promise of it, where nothing has to be waited for; what is wrong may be thrown at once too.
  * @throws PinfoldError ERR_PINFOLD_OUT_OF_RANGE, ERR_PINFOLD_NO_FRAMES, EDEADLK, EIO and what the store says; the signal's reason
  */
 export function lockRun(
@@ -32,8 +35,9 @@ export function lockRun(
   owner: WaitOwner,
 ): LockedRun | Promise<LockedRun> {
   owner.signal?.throwIfAborted();
-  // Who waits for a frame already goes first.
-  const first = core.frameTurns.isFree ? tryLockNext(core, space, request, request.first) : undefined;
+  // Who waits for a frame already goes first; and of a file that closes, the long way says what has become of it.
+  const isFree = core.frameTurns.isFree && !space.closing;
+  const first = isFree ? tryLockNext(core, space, request, request.first) : undefined;
   return first ? goOn(core, space, request, first) : lockRunLater(core, space, request, owner);
 }
 

@@ -147,7 +147,7 @@ function letGoOfOwned(core: Core, record: number, dead: number, found: Findings)
   found.locks += 1;
 }
 
-/** As fault.ts's dropEmpty, where the store may be out of reach: then it has ended, and its grants with it. */
+/** As locked-run.ts's dropEmpty, where the store may be out of reach: then it has ended, and its grants with it. */
 function dropEmptied(core: Core, frame: number): void {
   const { words, pageSize } = core.frames;
   const blocks = words.blockWord(frame);

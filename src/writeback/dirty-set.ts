@@ -1,8 +1,8 @@
 /**
  * Chooses dirty pages of a file. Costs a step a dirty page of that file, whatever the size of file or cache.
  *
- * Invariant: a walk turns a list once around, under the file's walk lock (two at a time would each meet half of it); it meets every
- * page that was on it when it began and is still.
+ * Invariant: a walk turns a list under the file's walk lock (two at a time would each meet half of it). A sync's walk turns it once
+ * around: it meets every page that was on it when it began and is still. A round's walks go on where the last one stopped.
  * Which pages a sync has to write is fixed before it writes any (the towrite tag), so that it ends however fast others dirty.
  */
 import { countedWrites, flagsOf, isExclusive, wordBits } from "../frames/page-word.js";

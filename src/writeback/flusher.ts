@@ -5,18 +5,19 @@
  * somebody needs frames); and asks for a store sync where unstable pages hold half of the dirty limit, have waited too long,
  * or somebody needs frames. It only ever tries page locks, uses up nobody's error (F9), and one round of a thread runs at a time.
  *
- * A round chooses some pages at a time. Where several threads need frames or clean pages at once, each takes others of them: the walks
+ * A round chooses some pages at a time, while the writes of those before are on their way. Where several threads need frames or clean pages at once, each takes others of them: the walks
  * take turns, and go on where the last one stopped.
  */
 import type { Clock } from "../base/clock.js";
 import { coarseSeconds } from "../base/clock.js";
+import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Frames } from "../frames/frames.js";
 import type { PageLocks } from "../frames/locks.js";
 import { countedWrites } from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
-import { collectDirty, isExpired, walking } from "./dirty-set.js";
+import { type DirtyPage, collectDirty, isExpired, walking } from "./dirty-set.js";
 import type { StoreSync } from "./store-sync.js";
 import type { Writer } from "./writer.js";
 
@@ -123,16 +124,20 @@ export class Flusher {
     // A page under counted write pins stays dirty however often it is written: that frees nothing, so only its age counts.
     const choose = (frame: number) =>
       all ? countedWrites(this.#frames.words, frame) === 0 : isExpired(this.#frames, frame, seconds, expireSeconds);
-    let failed = false;
-    let written = 0;
-    for (let left = space.dirtyPages; left > 0; left -= most) {
-      const pages = await walking(this.#locks, space, () =>
-        collectDirty(this.#frames, space, choose, Math.min(left, most)),
-      );
-      const { failures, blocked } = await this.#writer.writeNow(space, pages);
-      failed ||= failures.length > 0;
-      written += pages.length - blocked.length;
-    }
+    let left = space.dirtyPages;
+    let chosen = 0;
+    const more = async (): Promise<DirtyPage[]> => {
+      while (left > 0 && space.dirtyPages > 0 && !space.isStale) {
+        const pages = await this.#choose(space, choose, Math.min(left, most));
+        left -= most;
+        chosen += pages.length;
+        if (pages.length > 0) return pages;
+      }
+      return [];
+    };
+    const { failures, blocked } = await this.#writer.writeNow(space, [], more);
+    if (space.isStale) return false;
+    let failed = failures.length > 0;
     const syncs = this.#needsStoreSync(space, urgent);
     if (syncs) {
       this.#syncedMs.set(space.id, nowMs);
@@ -141,7 +146,17 @@ export class Flusher {
       });
     }
     this.#backOff(space, failed);
-    return !failed && (syncs || written > 0);
+    return !failed && (syncs || chosen > blocked.length);
+  }
+
+  /** Some dirty pages; none where too many tasks wait for the walk. */
+  async #choose(space: AddressSpace, choose: (frame: number) => boolean, most: number): Promise<DirtyPage[]> {
+    try {
+      return await walking(this.#locks, space, () => collectDirty(this.#frames, space, choose, most));
+    } catch (error) {
+      if (error instanceof PinfoldError) return [];
+      throw error;
+    }
   }
 
   #needsStoreSync(space: AddressSpace, urgent: boolean): boolean {

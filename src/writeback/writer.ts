@@ -68,26 +68,36 @@ export class Writer {
 
   /**
    * Writes what can be locked without waiting. Resolves when all of it is done, with what failed and what was passed over.
-   * Never rejects.
+   * Never rejects. `more` is asked for further pages while the writes of those before are on their way, until it has none.
    */
   async writeNow(
     space: AddressSpace,
     pages: readonly DirtyPage[],
+    more?: () => Promise<readonly DirtyPage[]>,
   ): Promise<{ failures: WriteFailure[]; blocked: DirtyPage[] }> {
     const failures: WriteFailure[] = [];
     const blocked: DirtyPage[] = [];
+    let piece = pages;
     let at = 0;
+    let asked: Promise<boolean> | undefined;
+    const ask = async (): Promise<boolean> => {
+      piece = (await more?.()) ?? [];
+      at = 0;
+      if (piece.length > 0) asked = undefined;
+      return piece.length > 0;
+    };
     const lane = async () => {
-      while (at < pages.length) {
-        const { taken, run, blocked: isBlocked } = this.#gather(space, pages, at, true);
-        if (isBlocked) blocked.push(pages[at] as DirtyPage);
+      for (;;) {
+        // All lanes that have nothing to do wait for the same pages, and the first of them may take all.
+        while (at >= piece.length) if (!(await (asked ??= ask()))) return;
+        const { taken, run, blocked: isBlocked } = this.#gather(space, piece, at, true);
+        if (isBlocked) blocked.push(piece[at] as DirtyPage);
         at += taken;
         if (run.length > 0) await this.#write(space, run, failures);
       }
     };
-    const lanes: Promise<void>[] = [];
-    while (at < pages.length && lanes.length < limits.writesInFlightMax) lanes.push(lane());
-    await Promise.all(lanes);
+    const most = more ? limits.writesInFlightMax : Math.min(pages.length, limits.writesInFlightMax);
+    await Promise.all(Array.from({ length: most }, lane));
     return { failures, blocked };
   }
 
@@ -179,6 +189,11 @@ export class Writer {
     const locked = this.#locks.tryShared(page.frame, space.id, page.index);
     if (locked === layout.GONE) return "done";
     if (locked !== layout.OK) return "blocked";
+    // Closed meanwhile, and the page is another file's: this one's store must not get it.
+    if (space.isStale) {
+      this.#locks.unlockShared(page.frame);
+      return "done";
+    }
     const flags = flagsOf(words, page.frame);
     if ((flags & wordBits.dirty) !== 0 && (flags & wordBits.writeback) === 0) {
       const isViewed = this.#views.isOpen(page.frame) && countedWrites(words, page.frame) === 0;

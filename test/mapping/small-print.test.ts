@@ -6,6 +6,7 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { test } from "node:test";
 import { CachedFile } from "../../src/api/cached-file.js";
 import { PinfoldError } from "../../src/base/errors.js";
+import { MemoryStore } from "../../src/index.js";
 import { lockRun } from "../../src/mapping/fault.js";
 import * as layout from "../../src/sync/layout.js";
 import { codeOf, filled, open, page } from "./fixture.js";
@@ -40,6 +41,21 @@ test("a load that may not even wait for the file's lock fails, and gives back on
   const pages = await file.getUserPages(0, page);
   pages.put();
   cache.verify({ quiesce: true });
+});
+
+test("a pin that waited while its file began to close is refused, and does not keep it open", async (t) => {
+  const { file, cache, store } = await open(t);
+  const other = await cache.open(new MemoryStore({ sizeBytes: 64 * page }));
+  await file.write(filled(5, 2 * page), 0, 2 * page, 0);
+  const pins = [await other.getUserPages(0, 31 * page), await other.getUserPages(0, 31 * page)];
+  const late = codeOf(file.getUserPages(0, 2 * page));
+  const held = store.hold("sync");
+  const closed = file.close();
+  await held.entered;
+  for (const pin of pins) pin.put();
+  strictEqual(await late, "EBADF");
+  held.release();
+  await closed;
 });
 
 test("each range of a multi-range pin holds the credits of its own pages until it is put", async (t) => {

@@ -35,9 +35,9 @@ export class Peer {
     this.#cache = PageCache.attach(share);
     const { flusher } = this.#cache.core;
     const step = flusher.step.bind(flusher);
-    flusher.step = (urgent) => {
+    flusher.step = (urgent, most) => {
       this.#steps += 1;
-      return step(urgent);
+      return step(urgent, most);
     };
   }
 

@@ -189,9 +189,9 @@ test("one thread in all does background write-back, and the next one where that 
   const { flusher } = cache.core;
   const step = flusher.step.bind(flusher);
   let own = 0;
-  flusher.step = (urgent) => {
+  flusher.step = (urgent, most) => {
     own += 1;
-    return step(urgent);
+    return step(urgent, most);
   };
   const rounds = async () => [own, ...(await Promise.all(threads.map((thread) => thread.tell("rounds"))))];
   const before = await rounds();

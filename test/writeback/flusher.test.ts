@@ -10,7 +10,9 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { CachedFile } from "../../src/api/cached-file.js";
+import { PinfoldError } from "../../src/base/errors.js";
 import { limits } from "../../src/base/limits.js";
+import { MemoryStore } from "../../src/index.js";
 import { collectDirty } from "../../src/writeback/dirty-set.js";
 import { codeOf, filled, open, page, storedAt, turns, until, writeAt } from "../mapping/fixture.js";
 
@@ -40,6 +42,51 @@ test("a round writes more pages than it chooses at a time", async (t) => {
   await cache.core.flusher.step(true);
   strictEqual(cache.stats().dirtyPages + cache.stats().unstablePages, 0);
   strictEqual(store.count("writePages"), pages);
+});
+
+test("the pieces of a round are written side by side", async (t) => {
+  const { file, cache, store } = await open(t, { pages: 1_024, cache: { memory: "8MiB" } });
+  const pages = limits.sharedRoundPagesMax * limits.writesInFlightMax;
+  await file.write(filled(5, pages * page), 0, pages * page, 0);
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  store.on("writePages", { before: () => released });
+  const round = cache.core.flusher.step(true);
+  await until(() => store.count("writePages") === limits.writesInFlightMax, "all pieces are on their way");
+  release();
+  await round;
+  strictEqual(cache.stats().dirtyPages, 0);
+});
+
+test("write-back that outlives its file writes no page of the next one in its slot", async (t) => {
+  const { file, cache, store } = await open(t);
+  const { writer, flusher, table } = cache.core;
+  const space = CachedFile.spaceOf(file, cache.core);
+  await file.close();
+  const other = await cache.open(new MemoryStore({ sizeBytes: 8 * page }));
+  await writeAt(other, 0, 6);
+  strictEqual(CachedFile.spaceOf(other, cache.core).id, space.id, "the slot is used again");
+  // What a round still has on its list, and what it finds on the list of its slot.
+  await writer.writeNow(space, [{ frame: table.find(space.id, 0), index: 0 }]);
+  await flusher.flushOne(space, true);
+  strictEqual(store.count("writePages"), 0, "the closed file's store is left alone");
+  strictEqual(cache.stats().dirtyPages, 1);
+  await other.sync();
+  cache.verify({ quiesce: true });
+});
+
+test("a round that may not wait for its walk ends, and the next one works", async (t) => {
+  const { file, cache } = await open(t);
+  await writeAt(file, 0, 5);
+  t.mock.method(cache.core.locks, "acquire", () => {
+    throw new PinfoldError("ERR_PINFOLD_TOO_MANY", "tasks wait for pages already");
+  });
+  await cache.core.flusher.step(false, 1);
+  t.mock.restoreAll();
+  await cache.core.flusher.step(true);
+  strictEqual(cache.stats().dirtyPages, 0);
 });
 
 test("a look at some dirty pages goes on where the last one stopped, so that threads take different ones", async (t) => {
@@ -210,7 +257,6 @@ test("a failing store does not stop the flusher for other files", async (t) => {
   const bad = await open(t);
   await writeAt(bad.file, 0, 1);
   bad.store.fail("writePages", "EIO", { times: 100 });
-  const { MemoryStore } = await import("../../src/index.js");
   const memory = new MemoryStore({ sizeBytes: 4 * page });
   const good = await bad.cache.open(memory);
   await writeAt(good, 0, 2);
