@@ -74,7 +74,7 @@ export const limits = {
   runBytesMax: 1 * MiB,
   runPagesMax: 256,
   writesInFlightMax: 8,
-  /** Pages that the timer's write-back chooses, sorts and writes at a time; and any thread's that needs frames or clean pages. */
+  /** Pages that write-back chooses and sorts at a time; and each of several threads that need frames or clean pages. */
   roundPagesMax: 4_096,
   sharedRoundPagesMax: 64,
   /** Retries of a store call after EINTR or EAGAIN. */

@@ -83,7 +83,7 @@ export class Flusher {
    * One round, `most` pages at a time; `urgent`: somebody waits for frames. A call during a round makes another follow it. Never
    * rejects.
    */
-  step(urgent: boolean, most: number = limits.sharedRoundPagesMax): Promise<void> {
+  step(urgent: boolean, most: number = this.#share()): Promise<void> {
     if (this.#running) {
       this.#again ||= urgent;
       return this.#running;
@@ -100,6 +100,12 @@ export class Flusher {
     return this.#running;
   }
 
+  /** How many pages at a time, for who waits: a thread that is alone sorts many, so that neighbours are written together. */
+  #share(): number {
+    const threads = [...this.#frames.threads.claimed()];
+    return threads.length > 1 ? limits.sharedRoundPagesMax : limits.roundPagesMax;
+  }
+
   /** True if anything was written or synced. */
   async #round(urgent: boolean, most: number): Promise<boolean> {
     const flushed = await Promise.all([...this.#spaces()].map((space) => this.#flush(space, urgent, most)));
@@ -108,7 +114,7 @@ export class Flusher {
 
   /** The part of a round that belongs to one file. Never rejects. */
   async flushOne(space: AddressSpace, urgent: boolean): Promise<void> {
-    if (await this.#flush(space, urgent, limits.sharedRoundPagesMax)) this.#onProgress();
+    if (await this.#flush(space, urgent, this.#share())) this.#onProgress();
   }
 
   async #flush(space: AddressSpace, urgent: boolean, most: number): Promise<boolean> {

@@ -39,7 +39,7 @@ test("a round writes more pages than it chooses at a time", async (t) => {
   const { file, cache, store } = await open(t, { pages: 1_024, cache: { memory: "4MiB" } });
   const pages = limits.sharedRoundPagesMax * 2 + 3;
   for (let index = 0; index < pages * 2; index += 2) await writeAt(file, index, 5);
-  await cache.core.flusher.step(true);
+  await cache.core.flusher.step(true, limits.sharedRoundPagesMax);
   strictEqual(cache.stats().dirtyPages + cache.stats().unstablePages, 0);
   strictEqual(store.count("writePages"), pages);
 });
@@ -53,7 +53,7 @@ test("the pieces of a round are written side by side", async (t) => {
     release = resolve;
   });
   store.on("writePages", { before: () => released });
-  const round = cache.core.flusher.step(true);
+  const round = cache.core.flusher.step(true, limits.sharedRoundPagesMax);
   await until(() => store.count("writePages") === limits.writesInFlightMax, "all pieces are on their way");
   release();
   await round;
