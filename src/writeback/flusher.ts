@@ -5,8 +5,8 @@
  * somebody needs frames); and asks for a store sync where unstable pages hold half of the dirty limit, have waited too long,
  * or somebody needs frames. It only ever tries page locks, uses up nobody's error (F9), and one round of a thread runs at a time.
  *
- * A round chooses some pages at a time, while the writes of those before are on their way. Where several threads need frames or clean pages at once, each takes others of them: the walks
- * take turns, and go on where the last one stopped.
+ * A round chooses some pages at a time, while the writes of those before are on their way. Where several threads need frames or
+ * clean pages at once, each takes others of them: the walks take turns, and go on where the last one stopped.
  */
 import type { Clock } from "../base/clock.js";
 import { coarseSeconds } from "../base/clock.js";
