@@ -1,23 +1,23 @@
 /**
- * All interleavings of the page words' scenarios (explore/scenarios/): none breaks an invariant, and each scenario finds
+ * All interleavings of the page words' scenarios (explore/words/scenarios/): none breaks an invariant, and each scenario finds
  * the defects that its mutants put in, so that it can fail.
  *
- * See also: explore/enumerator.ts.
+ * See also: explore/words/enumerator.ts.
  */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { mutate, readSources, stepsMaker } from "../../explore/builds.js";
-import { explore, replay, Violation } from "../../explore/enumerator.js";
-import type { Script } from "../../explore/actors.js";
-import type { Case } from "../../explore/scenarios/case.js";
-import { dirtyCases } from "../../explore/scenarios/dirty.js";
-import { lockCases } from "../../explore/scenarios/locks.js";
-import { readerCases } from "../../explore/scenarios/readers.js";
-import { recoveryCases } from "../../explore/scenarios/recovery.js";
-import { tableCases } from "../../explore/scenarios/table.js";
-import { transferCases } from "../../explore/scenarios/transfers.js";
-import { viewCases } from "../../explore/scenarios/views.js";
-import { waiterCases } from "../../explore/scenarios/waiters.js";
+import { mutate, readSources, stepsMaker } from "../../explore/words/builds.js";
+import { explore, replay, Violation } from "../../explore/words/enumerator.js";
+import type { Script } from "../../explore/words/actors.js";
+import type { Case } from "../../explore/words/scenarios/case.js";
+import { dirtyCases } from "../../explore/words/scenarios/dirty.js";
+import { lockCases } from "../../explore/words/scenarios/locks.js";
+import { readerCases } from "../../explore/words/scenarios/readers.js";
+import { recoveryCases } from "../../explore/words/scenarios/recovery.js";
+import { tableCases } from "../../explore/words/scenarios/table.js";
+import { transferCases } from "../../explore/words/scenarios/transfers.js";
+import { viewCases } from "../../explore/words/scenarios/views.js";
+import { waiterCases } from "../../explore/words/scenarios/waiters.js";
 
 const cases: readonly Case[] = [
   ...lockCases,

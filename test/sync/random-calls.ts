@@ -6,7 +6,7 @@
  */
 import * as layout from "../../src/sync/layout.js";
 import type { Words } from "../../src/sync/words.js";
-import type { WordsMemory } from "../../explore/words-memory.js";
+import type { WordsMemory } from "../../explore/words/words-memory.js";
 
 export type Name = Exclude<keyof Words, "configure">;
 

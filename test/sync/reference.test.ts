@@ -8,11 +8,11 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { describe, it } from "node:test";
-import { mutate, readSources, referenceText } from "../../explore/builds.js";
-import { checkWords } from "../../explore/check-words.js";
-import { makeReference, runText } from "../../explore/reference.js";
-import { exportedNames, transform } from "../../explore/transform.js";
-import { configureWords, planWords, WordsMemory, type WordsPlan } from "../../explore/words-memory.js";
+import { mutate, readSources, referenceText } from "../../explore/words/builds.js";
+import { checkWords } from "../../explore/words/check-words.js";
+import { makeReference, runText } from "../../explore/words/reference.js";
+import { exportedNames, transform } from "../../explore/words/transform.js";
+import { configureWords, planWords, WordsMemory, type WordsPlan } from "../../explore/words/words-memory.js";
 import * as layout from "../../src/sync/layout.js";
 import { sharedMemory } from "../../src/sync/shared.js";
 import { loadWords, type Words } from "../../src/sync/words.js";

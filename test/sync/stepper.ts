@@ -5,8 +5,8 @@
  * Invariant: nearly all its time goes into steps, so that is where a termination meets it.
  */
 import { workerData } from "node:worker_threads";
-import { makeReference } from "../../explore/reference.js";
-import { configureWords, type WordsPlan } from "../../explore/words-memory.js";
+import { makeReference } from "../../explore/words/reference.js";
+import { configureWords, type WordsPlan } from "../../explore/words/words-memory.js";
 import * as layout from "../../src/sync/layout.js";
 import { loadWords, type Words } from "../../src/sync/words.js";
 

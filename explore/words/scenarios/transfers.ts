@@ -4,7 +4,7 @@
  *
  * See also: case.ts, ../recoverer.ts, src/sync/words/transfers.ts.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import { mortal, reaper, recover, recoverWithout, takeTransfers, unload } from "../recoverer.js";
 import type { WordsMemory } from "../words-memory.js";

@@ -4,7 +4,7 @@
  *
  * See also: case.ts, ../recoverer.ts, docs/decisions/0002-page-words.md.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import {
   clearHazards,

@@ -9,7 +9,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Words } from "../src/sync/words.js";
+import type { Words } from "../../src/sync/words.js";
 import { runText, type StepOps } from "./reference.js";
 import { transform, type Sources } from "./transform.js";
 

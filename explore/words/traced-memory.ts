@@ -8,7 +8,7 @@
  *
  * See also: run.ts, actors.ts.
  */
-import * as layout from "../src/sync/layout.js";
+import * as layout from "../../src/sync/layout.js";
 import type { StepOps } from "./reference.js";
 import { WordsMemory, type WordsPlan } from "./words-memory.js";
 

@@ -5,7 +5,7 @@
  *
  * See also: check-words.ts.
  */
-import * as layout from "../src/sync/layout.js";
+import * as layout from "../../src/sync/layout.js";
 import type { Findings, Waiting } from "./check-words.js";
 import type { WordsMemory } from "./words-memory.js";
 

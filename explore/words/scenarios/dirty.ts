@@ -4,7 +4,7 @@
  *
  * See also: case.ts, src/sync/words/dirty.ts.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import {
   addPage,

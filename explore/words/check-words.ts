@@ -7,7 +7,7 @@
  *
  * See also: check-lists.ts (lists, table, nodes), words-memory.ts, src/sync/words/ (each file's header).
  */
-import * as layout from "../src/sync/layout.js";
+import * as layout from "../../src/sync/layout.js";
 import { checkCounts, checkLists, checkNodes, checkTable, checkTransfers } from "./check-lists.js";
 import type { WordsMemory } from "./words-memory.js";
 

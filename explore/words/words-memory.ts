@@ -6,7 +6,7 @@
  *
  * See also: check-words.ts (what has to be true of such a memory), src/frames/plan.ts.
  */
-import * as layout from "../src/sync/layout.js";
+import * as layout from "../../src/sync/layout.js";
 
 export interface WordsPlan {
   readonly frames: number;

@@ -3,7 +3,7 @@
  *
  * See also: case.ts, src/sync/words/lock.ts.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import {
   addPage,

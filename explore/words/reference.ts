@@ -5,7 +5,7 @@
  *
  * See also: builds.ts, traced-memory.ts (the operations of the explorer).
  */
-import type { Words } from "../src/sync/words.js";
+import type { Words } from "../../src/sync/words.js";
 
 /** What the text of a build calls for each atomic operation. 64-bit values are BigInts. */
 export interface AtomicOps {

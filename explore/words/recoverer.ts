@@ -11,7 +11,7 @@
  *
  * See also: actors.ts (Death), scenarios/recovery.ts.
  */
-import * as layout from "../src/sync/layout.js";
+import * as layout from "../../src/sync/layout.js";
 import { Death, type Actor, type Play, type Script } from "./actors.js";
 
 /** Runs `life`, which may be cut short, and then `after`; if it was not, `life` alone. */

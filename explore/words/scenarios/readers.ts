@@ -6,7 +6,7 @@
  *
  * See also: case.ts, views.ts, src/sync/words/views.ts (optimisticBegin).
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import {
   addPage,

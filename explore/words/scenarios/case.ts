@@ -6,7 +6,7 @@
  *
  * See also: ../enumerator.ts, ../builds.ts (Replacement).
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Hold, Play, Script } from "../actors.js";
 import type { Replacement } from "../builds.js";
 import type { Scenario } from "../enumerator.js";

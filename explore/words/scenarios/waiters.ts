@@ -3,7 +3,7 @@
  *
  * See also: case.ts, src/sync/words/waiters.ts.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Hold, Play, Script } from "../actors.js";
 import { addPage, inTurn, letGoOwned, lockAs, mutant, visit, type Case } from "./case.js";
 

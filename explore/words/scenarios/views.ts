@@ -9,7 +9,7 @@
  *
  * See also: case.ts, readers.ts, src/sync/words/views.ts.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import type { WordsMemory } from "../words-memory.js";
 import {

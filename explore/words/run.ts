@@ -7,7 +7,7 @@
  *
  * See also: enumerator.ts, contention.ts.
  */
-import * as layout from "../src/sync/layout.js";
+import * as layout from "../../src/sync/layout.js";
 import { Actor, type Play, type Script } from "./actors.js";
 import type { StepsMaker, StepWords } from "./builds.js";
 import { checkQuiet, checkWords } from "./check-words.js";

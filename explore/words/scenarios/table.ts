@@ -3,7 +3,7 @@
  *
  * See also: case.ts, src/sync/words/table.ts, src/sync/words/queues.ts.
  */
-import * as layout from "../../src/sync/layout.js";
+import * as layout from "../../../src/sync/layout.js";
 import type { Actor, Play, Script } from "../actors.js";
 import { WordsMemory, planWords } from "../words-memory.js";
 import { addPage, evict, inTurn, lockAs, mutant, visit, type Case } from "./case.js";

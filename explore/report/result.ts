@@ -1,0 +1,59 @@
+/**
+ * What a check has found, as `pinfold check --json` prints it and every other form of output is made from.
+ */
+
+/** One page as it was after a step: what the picture beside a schedule shows. */
+export interface PageState {
+  /** Frame number. */
+  readonly frame: number;
+  /** "file:index" of the page in it, or "" where it has none. */
+  readonly page: string;
+  /** In the order of docs/page-states.md: "X(A)", "S2", "pins 1r 1w", "uptodate", "dirty", "writeback", "unstable", "grant", ... */
+  readonly flags: readonly string[];
+}
+
+/** Something that one actor did. */
+export interface Step {
+  /** "A", "B", "disk", "clock". */
+  readonly actor: string;
+  /** Where in the sources: "src/mapping/truncate.ts:120"; "" for disk and clock. */
+  readonly at: string;
+  /** "lockExclusive(0, 1, 0) = OK". */
+  readonly what: string;
+  /** Pages that are in another state than before the step. */
+  readonly pages: readonly PageState[];
+}
+
+export interface CheckResult {
+  /** "R7", or the name of a compound scenario: "C2". */
+  readonly race: string;
+  readonly title: string;
+  readonly protocol: "reference" | "locked" | "counted";
+  /** The guard that was taken out. */
+  readonly without: string | null;
+  readonly schedules: number;
+  readonly states: number;
+  /** Preemptions up to which every interleaving was searched; null: all of them. */
+  readonly bound: number | null;
+  /** False: the search was cut short, and says nothing about what it did not reach. */
+  readonly complete: boolean;
+  /** One sentence each. */
+  readonly violations: readonly string[];
+  readonly expected: "none" | "some";
+  /** The shortest schedule found for the first violation; empty where there is none. */
+  readonly schedule: readonly Step[];
+  /** The same as turns, for --replay: "A12 B3 disk1". */
+  readonly turns: string;
+  readonly preemptions: number;
+  readonly seconds: number;
+}
+
+export interface CheckReport {
+  readonly results: readonly CheckResult[];
+  /** Races that cannot be checked yet, and why: "R16". Never counted as passed. */
+  readonly notApplicable: readonly { readonly race: string; readonly why: string }[];
+  /** Every result is complete and as expected. */
+  readonly ok: boolean;
+  readonly seed: number | null;
+  readonly seconds: number;
+}
