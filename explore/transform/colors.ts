@@ -1,0 +1,223 @@
+/**
+ * Which functions of the sources can be stopped at a scheduling point, so that they have to become generators.
+ *
+ * A function is *stoppable* if it may reach an atomic operation, a step of the page words, an await, or a function value that is not
+ * known here: by itself, or by what it calls. What an interface's method is called for is taken from all functions of
+ * that name. Too many stoppable functions cost time; one too few would run without being stopped, which the runtime notices
+ * (`now` in ../runtime/machine.ts counts what it had to run at once).
+ *
+ * See also: rewrite.ts, which writes them.
+ */
+import ts from "typescript-api";
+
+/** What a call calls. */
+export type Callee =
+  | { readonly kind: "native" }
+  /** A function of the sources. */
+  | { readonly kind: "function"; readonly declaration: ts.FunctionLikeDeclaration }
+  /** A method of an interface: whichever function of that name. */
+  | { readonly kind: "named"; readonly name: string }
+  /** An export of the page words' module. */
+  | { readonly kind: "step" }
+  | { readonly kind: "unknown" };
+
+const arrayCallbacks: ReadonlySet<string> = new Set([
+  "map",
+  "filter",
+  "some",
+  "every",
+  "forEach",
+  "find",
+  "findIndex",
+  "flatMap",
+  "reduce",
+]);
+/** Native calls that may be given a function which can be stopped: the runtime has its own of these. */
+const nativeTakers: ReadonlySet<string> = new Set([
+  "then",
+  "catch",
+  "finally",
+  "addEventListener",
+  "removeEventListener",
+]);
+
+export class Colors {
+  readonly checker: ts.TypeChecker;
+  readonly #stoppable = new Set<ts.Node>();
+  /** Functions by the names of their methods and properties. */
+  readonly #byName = new Map<string, ts.FunctionLikeDeclaration[]>();
+  readonly #isOurs: (file: ts.SourceFile) => boolean;
+
+  constructor(program: ts.Program, isOurs: (file: ts.SourceFile) => boolean) {
+    this.checker = program.getTypeChecker();
+    this.#isOurs = isOurs;
+    const functions: ts.FunctionLikeDeclaration[] = [];
+    for (const file of program.getSourceFiles()) {
+      if (isOurs(file)) this.#gather(file, functions);
+    }
+    this.#settle(functions);
+  }
+
+  /** Whether a function has to become a generator. */
+  isStoppable(node: ts.Node): boolean {
+    return this.#stoppable.has(node);
+  }
+
+  #gather(node: ts.Node, into: ts.FunctionLikeDeclaration[]): void {
+    if (ts.isFunctionLike(node) && "body" in node && node.body) {
+      into.push(node as ts.FunctionLikeDeclaration);
+      const name = nameOf(node as ts.FunctionLikeDeclaration);
+      if (name !== undefined) {
+        const known = this.#byName.get(name);
+        if (known) known.push(node as ts.FunctionLikeDeclaration);
+        else this.#byName.set(name, [node as ts.FunctionLikeDeclaration]);
+      }
+    }
+    ts.forEachChild(node, (child) => this.#gather(child, into));
+  }
+
+  /** Goes over the functions until no more of them turn out to be stoppable. */
+  #settle(functions: readonly ts.FunctionLikeDeclaration[]): void {
+    for (let round = 0; round < functions.length; round++) {
+      const before = this.#stoppable.size;
+      for (const item of functions) {
+        if (!this.#stoppable.has(item) && this.#isStopped(item)) this.#stoppable.add(item);
+      }
+      if (this.#stoppable.size === before) return;
+    }
+  }
+
+  #isStopped(item: ts.FunctionLikeDeclaration): boolean {
+    if (ts.isConstructorDeclaration(item)) return false;
+    if (isAsync(item)) return true;
+    const visit = (node: ts.Node): boolean => {
+      if (node !== item && ts.isFunctionLike(node)) return false;
+      if (this.stops(node)) return true;
+      return ts.forEachChild(node, visit) ?? false;
+    };
+    return item.parameters.some((parameter) => visit(parameter)) || (item.body !== undefined && visit(item.body));
+  }
+
+  /** Whether this very node, its children apart, may reach a scheduling point. */
+  stops(node: ts.Node): boolean {
+    if (ts.isAwaitExpression(node)) return true;
+    if (ts.isCallExpression(node)) return this.stopsCall(node);
+    if (ts.isNewExpression(node)) return this.isStoppedPromise(node);
+    if (ts.isPropertyAccessExpression(node)) return this.accessor(node) !== undefined;
+    if (ts.isForOfStatement(node) || ts.isSpreadElement(node)) return this.isForeignIteration(node.expression);
+    return false;
+  }
+
+  stopsCall(node: ts.CallExpression): boolean {
+    if (this.atomicOperation(node) !== undefined) return true;
+    const callee = this.callee(node);
+    if (callee.kind === "function") return this.#stoppable.has(callee.declaration);
+    if (callee.kind === "named") return this.#byName.get(callee.name)?.some((one) => this.#stoppable.has(one)) ?? false;
+    if (callee.kind === "native") return this.arrayCallback(node) !== undefined;
+    return true;
+  }
+
+  /** The name of an operation of Atomics. */
+  atomicOperation(node: ts.CallExpression): string | undefined {
+    const { expression } = node;
+    if (!ts.isPropertyAccessExpression(expression) || !ts.isIdentifier(expression.expression)) return undefined;
+    if (expression.expression.text !== "Atomics") return undefined;
+    return expression.name.text;
+  }
+
+  /** `new Promise(executor)` whose executor can be stopped. */
+  isStoppedPromise(node: ts.NewExpression): boolean {
+    if (!ts.isIdentifier(node.expression) || node.expression.text !== "Promise") return false;
+    const [executor] = node.arguments ?? [];
+    return executor !== undefined && ts.isFunctionLike(executor) && this.#stoppable.has(executor);
+  }
+
+  /** The method name, for an array's method that is given a function which can be stopped. */
+  arrayCallback(node: ts.CallExpression): string | undefined {
+    const { expression } = node;
+    if (!ts.isPropertyAccessExpression(expression) || !arrayCallbacks.has(expression.name.text)) return undefined;
+    const [callback] = node.arguments;
+    return callback !== undefined && this.mayStop(callback) ? expression.name.text : undefined;
+  }
+
+  /** Whether a value may be a function that can be stopped. */
+  mayStop(value: ts.Expression): boolean {
+    if (ts.isFunctionLike(value)) return this.#stoppable.has(value);
+    const type = this.checker.getTypeAtLocation(value);
+    const [signature] = type.getCallSignatures();
+    const declaration = signature?.declaration;
+    if (declaration === undefined || !this.#isOurs(declaration.getSourceFile())) return false;
+    return "body" in declaration && declaration.body ? this.#stoppable.has(declaration) : true;
+  }
+
+  isNativeTaker(node: ts.CallExpression): boolean {
+    const { expression } = node;
+    return ts.isPropertyAccessExpression(expression) && nativeTakers.has(expression.name.text);
+  }
+
+  callee(node: ts.CallExpression): Callee {
+    if (node.expression.kind === ts.SyntaxKind.SuperKeyword) return { kind: "native" };
+    const declaration = this.checker.getResolvedSignature(node)?.declaration;
+    if (declaration === undefined) return { kind: "unknown" };
+    const file = declaration.getSourceFile();
+    if (!this.#isOurs(file)) return abortsSomething(node) ? { kind: "unknown" } : { kind: "native" };
+    if ("body" in declaration && declaration.body)
+      return { kind: "function", declaration: declaration as ts.FunctionLikeDeclaration };
+    const implementation = this.#implementation(declaration as ts.SignatureDeclaration);
+    if (implementation) return { kind: "function", declaration: implementation };
+    if (ts.isMethodSignature(declaration)) {
+      const { parent, name } = declaration;
+      const owner = ts.isInterfaceDeclaration(parent) ? parent.name.text : "";
+      if (owner === "Words") return { kind: "step" };
+      if (owner === "Store" || file.fileName.includes("/explore/")) return { kind: "unknown" };
+      return { kind: "named", name: name.getText() };
+    }
+    return { kind: "unknown" };
+  }
+
+  /** Of an overload, or a method without a body, the function that is called. */
+  #implementation(declaration: ts.SignatureDeclaration): ts.FunctionLikeDeclaration | undefined {
+    const symbol = declaration.name && this.checker.getSymbolAtLocation(declaration.name);
+    const found = symbol?.declarations?.find((one) => ts.isFunctionLike(one) && "body" in one && one.body);
+    return found as ts.FunctionLikeDeclaration | undefined;
+  }
+
+  /** The name of an accessor that can be stopped, with "get" or "set". */
+  accessor(node: ts.PropertyAccessExpression): "get" | "set" | undefined {
+    const symbol = this.checker.getSymbolAtLocation(node.name);
+    if (symbol === undefined || (symbol.flags & ts.SymbolFlags.Accessor) === 0) return undefined;
+    const isTarget =
+      ts.isBinaryExpression(node.parent) &&
+      node.parent.left === node &&
+      node.parent.operatorToken.kind >= ts.SyntaxKind.FirstAssignment &&
+      node.parent.operatorToken.kind <= ts.SyntaxKind.LastAssignment;
+    const found = symbol.declarations?.find((one) =>
+      isTarget ? ts.isSetAccessorDeclaration(one) : ts.isGetAccessorDeclaration(one),
+    );
+    if (found === undefined || !this.#stoppable.has(found)) return undefined;
+    return isTarget ? "set" : "get";
+  }
+
+  /** Whether what is gone through may be a generator of the sources. */
+  isForeignIteration(value: ts.Expression): boolean {
+    const type = this.checker.getTypeAtLocation(value);
+    const name = type.symbol?.name;
+    return name !== undefined && ["Iterable", "IterableIterator", "Generator", "IteratorObject"].includes(name);
+  }
+}
+
+export function isAsync(node: ts.Node): boolean {
+  return ts.canHaveModifiers(node) && (node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.AsyncKeyword) ?? false);
+}
+
+function nameOf(node: ts.FunctionLikeDeclaration): string | undefined {
+  if (node.name && (ts.isIdentifier(node.name) || ts.isPrivateIdentifier(node.name))) return node.name.text;
+  const { parent } = node;
+  if (ts.isPropertyAssignment(parent) || ts.isPropertyDeclaration(parent)) return parent.name.getText();
+  return undefined;
+}
+
+/** `controller.abort()` runs listeners. */
+function abortsSomething({ expression }: ts.CallExpression): boolean {
+  return ts.isPropertyAccessExpression(expression) && expression.name.text === "abort";
+}

@@ -1,0 +1,365 @@
+/**
+ * Writes one source file so that it can be stopped at every scheduling point: functions that may reach one become generators, their
+ * calls are delegated to, async functions run on promises of the runtime, atomic operations and steps of the page words ask the
+ * runtime whether to go on.
+ *
+ * What a generator yields: `undefined` where another thread is to run; the runtime's mark where it awaits something. An operation
+ * that is not done answers `$switch`, and is done by `$again` when the thread goes on. Names with `$` are the runtime's
+ * (../runtime/machine.ts).
+ *
+ * Invariants: order of evaluation and what functions answer stay as they are. A construct that is not known here throws with file
+ * and line; nothing is passed on unread.
+ *
+ * See also: colors.ts (which functions), emit.ts (files).
+ */
+import ts from "typescript-api";
+import { type Colors, isAsync } from "./colors.js";
+import { inlined } from "./constants.js";
+
+const { factory } = ts;
+
+/** What the globals are in place of which the runtime puts its own. */
+const ownGlobals: ReadonlySet<string> = new Set(["Promise", "AbortController", "AbortSignal", "WebAssembly"]);
+
+export interface Sites {
+  /** The number of a place in the sources. */
+  numberOf(node: ts.Node): number;
+}
+
+export function complain(node: ts.Node, what: string): never {
+  const file = node.getSourceFile();
+  const { line } = file.getLineAndCharacterOfPosition(node.getStart());
+  throw new Error(`${file.fileName}:${line + 1}: ${what}: ${node.getText().split("\n")[0]}`);
+}
+
+function call(name: string, ...taken: ts.Expression[]): ts.CallExpression {
+  return factory.createCallExpression(factory.createIdentifier(name), undefined, taken);
+}
+
+function delegated(value: ts.Expression): ts.Expression {
+  return factory.createParenthesizedExpression(
+    factory.createYieldExpression(factory.createToken(ts.SyntaxKind.AsteriskToken), value),
+  );
+}
+
+export class Rewriter {
+  readonly #colors: Colors;
+  readonly #sites: Sites;
+  readonly #context: ts.TransformationContext;
+  /** Whether the function that is being written is a generator. */
+  #stops = false;
+  /** It is a generator in the source, too. */
+  #isIterator = false;
+
+  constructor(colors: Colors, sites: Sites, context: ts.TransformationContext) {
+    this.#colors = colors;
+    this.#sites = sites;
+    this.#context = context;
+  }
+
+  file(node: ts.SourceFile): ts.SourceFile {
+    return ts.visitEachChild(node, this.#visit, this.#context);
+  }
+
+  readonly #visit = (node: ts.Node): ts.Node | ts.Node[] => {
+    if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return node;
+    if (ts.isFunctionLike(node) && "body" in node) return this.#function(node as ts.FunctionLikeDeclaration);
+    if (ts.isPropertyDeclaration(node)) return this.#within(false, false, () => this.#children(node));
+    if (ts.isAwaitExpression(node)) return this.#await(node);
+    if (ts.isCallExpression(node)) return this.#call(node);
+    if (ts.isNewExpression(node)) return this.#new(node);
+    if (ts.isPropertyAccessExpression(node)) return this.#property(node);
+    if (ts.isBinaryExpression(node)) return this.#binary(node);
+    if (ts.isForOfStatement(node)) return this.#forOf(node);
+    if (ts.isSpreadElement(node)) return this.#spread(node);
+    if (ts.isYieldExpression(node)) return this.#yield(node);
+    if (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) this.#refuseUpdate(node);
+    if (ts.isIdentifier(node)) return this.#identifier(node);
+    if (ts.isShorthandPropertyAssignment(node)) return node;
+    return this.#children(node);
+  };
+
+  #children<T extends ts.Node>(node: T): T {
+    return ts.visitEachChild(node, this.#visit, this.#context);
+  }
+
+  #expression(node: ts.Expression): ts.Expression {
+    return ts.visitNode(node, this.#visit) as ts.Expression;
+  }
+
+  #within<T>(stops: boolean, isIterator: boolean, work: () => T): T {
+    const before = [this.#stops, this.#isIterator] as const;
+    this.#stops = stops;
+    this.#isIterator = isIterator;
+    try {
+      return work();
+    } finally {
+      [this.#stops, this.#isIterator] = before;
+    }
+  }
+
+  // Functions.
+
+  #function(node: ts.FunctionLikeDeclaration): ts.Node | ts.Node[] {
+    if (node.body === undefined) return node;
+    if (!this.#colors.isStoppable(node)) return this.#within(false, false, () => this.#children(node));
+    if (ts.isGetAccessorDeclaration(node) || ts.isSetAccessorDeclaration(node)) return this.#accessor(node);
+    const { parameters, defaults } = this.#parameters(node);
+    const body = this.#body(node, defaults);
+    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
+    const modifiers = node.modifiers?.filter(({ kind }) => kind !== ts.SyntaxKind.AsyncKeyword) as ts.Modifier[];
+    if (ts.isMethodDeclaration(node)) {
+      const name = this.#children(node.name);
+      return factory.createMethodDeclaration(modifiers, star, name, undefined, undefined, parameters, undefined, body);
+    }
+    if (ts.isFunctionDeclaration(node))
+      return factory.createFunctionDeclaration(modifiers, star, node.name, undefined, parameters, undefined, body);
+    if (ts.isArrowFunction(node)) {
+      const made = factory.createCallExpression(
+        factory.createPropertyAccessExpression(factory.createParenthesizedExpression(generator(body)), "call"),
+        undefined,
+        [factory.createThis()],
+      );
+      return factory.createArrowFunction(undefined, undefined, parameters, undefined, undefined, made);
+    }
+    if (ts.isFunctionExpression(node))
+      return factory.createFunctionExpression(undefined, star, node.name, undefined, parameters, undefined, body);
+    return complain(node, "a kind of function that is not known here");
+  }
+
+  /** A generator's parameters are evaluated before it can be stopped, so defaults go into the body. */
+  #parameters(node: ts.FunctionLikeDeclaration): {
+    parameters: ts.ParameterDeclaration[];
+    defaults: ts.Statement[];
+  } {
+    const defaults: ts.Statement[] = [];
+    const parameters = node.parameters.map((parameter) => {
+      const { initializer, name } = parameter;
+      if (initializer === undefined || !this.#reaches(initializer)) return this.#within(false, false, () => this.#children(parameter));
+      if (!ts.isIdentifier(name)) return complain(parameter, "a default that can be stopped belongs to a name");
+      const value = this.#within(true, false, () => this.#expression(initializer));
+      defaults.push(
+        factory.createIfStatement(
+          factory.createStrictEquality(name, factory.createIdentifier("undefined")),
+          factory.createExpressionStatement(factory.createAssignment(name, value)),
+        ),
+      );
+      return factory.createParameterDeclaration(undefined, parameter.dotDotDotToken, name);
+    });
+    return { parameters, defaults };
+  }
+
+  #reaches(node: ts.Node): boolean {
+    if (this.#colors.stops(node)) return true;
+    if (ts.isFunctionLike(node)) return false;
+    return ts.forEachChild(node, (child) => this.#reaches(child)) ?? false;
+  }
+
+  #body(node: ts.FunctionLikeDeclaration, defaults: readonly ts.Statement[]): ts.Block {
+    const isIterator = "asteriskToken" in node && node.asteriskToken !== undefined;
+    const inner = this.#within(true, isIterator, () => {
+      const { body } = node;
+      if (body === undefined) return complain(node, "a function without a body");
+      if (!ts.isBlock(body)) return factory.createBlock([factory.createReturnStatement(this.#expression(body as ts.Expression))]);
+      return this.#children(body);
+    });
+    const block = factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
+    if (!isAsync(node)) return block;
+    const run = factory.createCallExpression(
+      factory.createPropertyAccessExpression(factory.createParenthesizedExpression(generator(block)), "call"),
+      undefined,
+      [factory.createThis()],
+    );
+    return factory.createBlock([factory.createReturnStatement(delegated(call("$async", run)))], true);
+  }
+
+  /** An accessor cannot be stopped: it gets a method beside it, and what still calls the accessor runs at once. */
+  #accessor(node: ts.AccessorDeclaration): ts.Node[] {
+    const kind = ts.isGetAccessorDeclaration(node) ? "get" : "set";
+    const name = methodName(kind, node.name);
+    const body = this.#body(node, []);
+    const modifiers = node.modifiers as ts.Modifier[] | undefined;
+    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
+    const method = factory.createMethodDeclaration(modifiers, star, name, undefined, undefined, node.parameters, undefined, body);
+    const taken = node.parameters.map((parameter) => parameter.name as ts.Identifier);
+    const at = factory.createPropertyAccessExpression(factory.createThis(), name as ts.Identifier);
+    const now = call("$now", factory.createCallExpression(at, undefined, taken));
+    if (kind === "get") {
+      const answer = factory.createBlock([factory.createReturnStatement(now)]);
+      return [method, factory.createGetAccessorDeclaration(modifiers, node.name, [], undefined, answer)];
+    }
+    const done = factory.createBlock([factory.createExpressionStatement(now)]);
+    return [method, factory.createSetAccessorDeclaration(modifiers, node.name, node.parameters, done)];
+  }
+
+  // Expressions.
+
+  #identifier(node: ts.Identifier): ts.Node {
+    if (!ownGlobals.has(node.text) || ts.isPropertyAccessExpression(node.parent) && node.parent.name === node) return node;
+    if (ts.isPropertyAssignment(node.parent) && node.parent.name === node) return node;
+    return factory.createPropertyAccessExpression(factory.createIdentifier("$own"), node.text);
+  }
+
+  #await(node: ts.AwaitExpression): ts.Expression {
+    if (!this.#stops) return complain(node, "await outside of an async function");
+    const waited = call("$await", this.#expression(node.expression));
+    return factory.createParenthesizedExpression(factory.createYieldExpression(undefined, waited));
+  }
+
+  #yield(node: ts.YieldExpression): ts.Expression {
+    const value = node.expression ? this.#expression(node.expression) : factory.createIdentifier("undefined");
+    if (node.asteriskToken) return complain(node, "delegation in a generator of the sources");
+    if (!this.#isIterator) return factory.updateYieldExpression(node, undefined, value);
+    return factory.createYieldExpression(undefined, call("$item", value));
+  }
+
+  /** A generator's answer: delegated to where this function can be stopped, else run at once. */
+  #run(value: ts.Expression): ts.Expression {
+    return this.#stops ? delegated(value) : call("$now", value);
+  }
+
+  /** The same for what may be a generator or not. */
+  #runUnknown(value: ts.Expression): ts.Expression {
+    if (!this.#stops) return call("$nowIfAny", value);
+    const kept = factory.createParenthesizedExpression(factory.createAssignment(factory.createIdentifier("t$"), value));
+    const test = call("$isGenerator", kept);
+    const run = delegated(factory.createIdentifier("t$"));
+    return factory.createParenthesizedExpression(
+      factory.createConditionalExpression(test, undefined, run, undefined, factory.createIdentifier("t$")),
+    );
+  }
+
+  /** An operation that may answer that it was not done. */
+  #runPoint(name: string, taken: readonly ts.Expression[]): ts.Expression {
+    if (!this.#stops) return call("$atOnce", factory.createIdentifier(name), ...taken);
+    const kept = factory.createParenthesizedExpression(
+      factory.createAssignment(factory.createIdentifier("t$"), call(name, ...taken)),
+    );
+    const test = factory.createStrictEquality(kept, factory.createIdentifier("$switch"));
+    return factory.createParenthesizedExpression(
+      factory.createConditionalExpression(
+        test,
+        undefined,
+        delegated(call("$again")),
+        undefined,
+        factory.createIdentifier("t$"),
+      ),
+    );
+  }
+
+  #call(node: ts.CallExpression): ts.Expression {
+    const site = () => factory.createNumericLiteral(this.#sites.numberOf(node));
+    const taken = () => node.arguments.map((argument) => this.#expression(argument));
+    const operation = this.#colors.atomicOperation(node);
+    if (operation !== undefined) return this.#runPoint(`$${operation}`, [site(), ...taken()]);
+    const callee = this.#colors.callee(node);
+    if (callee.kind === "step") return this.#runPoint("$step", [site(), this.#expression(node.expression), ...taken()]);
+    if (callee.kind === "native") return this.#nativeCall(node);
+    const isStopped = this.#colors.stopsCall(node);
+    const made = this.#children(node);
+    if (!isStopped) return made;
+    const isChain = ts.isOptionalChain(node);
+    return callee.kind === "function" && !isChain ? this.#run(made) : this.#runUnknown(made);
+  }
+
+  #nativeCall(node: ts.CallExpression): ts.Expression {
+    const name = this.#colors.arrayCallback(node);
+    if (name !== undefined) {
+      const { expression } = node.expression as ts.PropertyAccessExpression;
+      const taken = node.arguments.map((argument) => this.#expression(argument));
+      return this.#run(call(`$${name}`, this.#expression(expression), ...taken));
+    }
+    if (this.#colors.isNativeTaker(node) || !node.arguments.some((argument) => this.#colors.mayStop(argument)))
+      return this.#children(node);
+    const taken = node.arguments.map((argument) => {
+      const made = this.#expression(argument);
+      return this.#colors.mayStop(argument) ? call("$native", made) : made;
+    });
+    return factory.updateCallExpression(node, this.#expression(node.expression), undefined, taken);
+  }
+
+  #new(node: ts.NewExpression): ts.Expression {
+    if (!this.#colors.isStoppedPromise(node)) return this.#children(node);
+    return this.#run(call("$promise", this.#expression((node.arguments as ts.NodeArray<ts.Expression>)[0] as ts.Expression)));
+  }
+
+  #property(node: ts.PropertyAccessExpression): ts.Expression {
+    const constant = inlined(node, this.#colors.checker);
+    if (constant !== undefined) return constant;
+    if (this.#colors.accessor(node) !== "get") return this.#children(node);
+    const name = methodName("get", node.name);
+    const object = this.#expression(node.expression);
+    if (!ts.isOptionalChain(node))
+      return this.#run(factory.createCallExpression(factory.createPropertyAccessExpression(object, name), undefined, []));
+    const chain = factory.createPropertyAccessChain(object, node.questionDotToken, name);
+    return this.#runUnknown(factory.createCallChain(chain, undefined, undefined, []));
+  }
+
+  #binary(node: ts.BinaryExpression): ts.Expression {
+    if (!ts.isPropertyAccessExpression(node.left) || this.#colors.accessor(node.left) !== "set") return this.#children(node);
+    const { operatorToken, left, right } = node;
+    if (operatorToken.kind !== ts.SyntaxKind.EqualsToken) return complain(node, "an accessor that can be stopped is only set");
+    if (!ts.isExpressionStatement(node.parent)) return complain(node, "such an assignment is a statement");
+    const name = methodName("set", left.name);
+    const at = factory.createPropertyAccessExpression(this.#expression(left.expression), name);
+    return this.#run(factory.createCallExpression(at, undefined, [this.#expression(right)]));
+  }
+
+  #refuseUpdate(node: ts.PrefixUnaryExpression | ts.PostfixUnaryExpression): void {
+    if (ts.isPropertyAccessExpression(node.operand) && this.#colors.accessor(node.operand) !== undefined && node.operator !== ts.SyntaxKind.ExclamationToken && node.operator !== ts.SyntaxKind.MinusToken)
+      complain(node, "an accessor that can be stopped is only read or set");
+  }
+
+  // Iteration.
+
+  #forOf(node: ts.ForOfStatement): ts.Statement {
+    if (node.awaitModifier) return factory.createThrowStatement(call("$unexplored", factory.createStringLiteral("for await")));
+    if (!this.#stops || !this.#colors.isForeignIteration(node.expression)) return this.#children(node);
+    if (!ts.isVariableDeclarationList(node.initializer)) return complain(node, "a loop declares its variable");
+    const [declaration] = node.initializer.declarations;
+    if (declaration === undefined) return complain(node, "a loop declares its variable");
+    const seen = factory.createUniqueName("seen");
+    const pass = factory.createIfStatement(
+      factory.createStrictEquality(seen, factory.createIdentifier("undefined")),
+      factory.createBlock([
+        factory.createExpressionStatement(factory.createYieldExpression(undefined, factory.createIdentifier("undefined"))),
+        factory.createContinueStatement(),
+      ]),
+    );
+    const bound = factory.createVariableStatement(
+      undefined,
+      factory.createVariableDeclarationList(
+        [factory.createVariableDeclaration(declaration.name, undefined, undefined, call("$itemOf", seen))],
+        ts.NodeFlags.Const,
+      ),
+    );
+    const body = ts.visitNode(node.statement, this.#visit) as ts.Statement;
+    const list = factory.createVariableDeclarationList([factory.createVariableDeclaration(seen)], ts.NodeFlags.Const);
+    const source = this.#expression(node.expression);
+    return factory.createForOfStatement(undefined, list, source, factory.createBlock([pass, bound, body], true));
+  }
+
+  #spread(node: ts.SpreadElement): ts.Expression {
+    const value = this.#expression(node.expression);
+    if (!this.#colors.isForeignIteration(node.expression)) return factory.updateSpreadElement(node, value);
+    return factory.createSpreadElement(this.#run(call("$collect", value)));
+  }
+}
+
+function generator(body: ts.Block): ts.FunctionExpression {
+  const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
+  return factory.createFunctionExpression(undefined, star, undefined, undefined, [], undefined, body);
+}
+
+function temporary(): ts.Statement {
+  return factory.createVariableStatement(
+    undefined,
+    factory.createVariableDeclarationList([factory.createVariableDeclaration("t$")], ts.NodeFlags.Let),
+  );
+}
+
+function methodName(kind: "get" | "set", name: ts.PropertyName | ts.MemberName): ts.Identifier | ts.PrivateIdentifier {
+  if (ts.isPrivateIdentifier(name)) return factory.createPrivateIdentifier(`#${kind}$${name.text.slice(1)}`);
+  if (!ts.isIdentifier(name)) return complain(name, "an accessor has a plain name");
+  return factory.createIdentifier(`${kind}$${name.text}`);
+}
