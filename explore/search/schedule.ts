@@ -10,6 +10,9 @@ import { pointsMaxDefault } from "./limits.js";
 import { alternativesMax, STOP, type Subject, type Turns, Violation, type ViolationKind } from "./subject.js";
 import { isSingle, type Path, unasked, usual } from "./turns.js";
 
+/** Turns of a schedule: more points are asked than in a run that knows of contention. */
+const turnsMax = 10 * pointsMaxDefault;
+
 /** Alternatives, one a point. */
 export type Schedule = readonly number[];
 
@@ -99,7 +102,7 @@ export function record(subject: Subject, path: Path, violation: Violation): Foun
   skip();
   const again = found(
     observe(subject, (at, enabled, current) => {
-      if (at >= pointsMaxDefault * 10) return STOP;
+      if (at >= turnsMax) return STOP;
       if (isSingle(enabled) || next >= path.length || subject.state() !== path.states[next])
         return usual(enabled, current);
       const choice = path.chosen[next++] as number;
@@ -114,15 +117,27 @@ export function record(subject: Subject, path: Path, violation: Violation): Foun
   return again;
 }
 
-/** "A12 B3 disk1". */
-export function scheduleText(subject: Subject, schedule: Schedule): string {
-  const pieces: string[] = [];
+/** Turns of one alternative in a row. */
+export interface Segment {
+  readonly alternative: number;
+  readonly turns: number;
+}
+
+export function segmentsOf(schedule: Schedule): Segment[] {
+  const segments: Segment[] = [];
   for (let from = 0, to = 0; from < schedule.length; from = to) {
     const alternative = schedule[from] as number;
     while (schedule[to] === alternative) to++;
-    pieces.push(`${subject.name(alternative)}${to - from}`);
+    segments.push({ alternative, turns: to - from });
   }
-  return pieces.join(" ");
+  return segments;
+}
+
+/** "A12 B3 disk1". */
+export function scheduleText(subject: Subject, schedule: Schedule): string {
+  return segmentsOf(schedule)
+    .map(({ alternative, turns }) => `${subject.name(alternative)}${turns}`)
+    .join(" ");
 }
 
 /** @throws Error for text that is no schedule of this subject */
@@ -132,8 +147,7 @@ export function readSchedule(subject: Subject, text: string): number[] {
     const [, name = "", count = ""] = /^(.*\D)(\d+)$/.exec(piece) ?? [];
     const turns = Number(count);
     if (turns === 0) throw new Error(`"${piece}" in a schedule is not a name and a number of turns, like "A12"`);
-    if (schedule.length + turns > pointsMaxDefault * 10)
-      throw new Error(`a schedule has at most ${pointsMaxDefault * 10} turns`);
+    if (schedule.length + turns > turnsMax) throw new Error(`a schedule has at most ${turnsMax} turns`);
     const alternative = numberOf(subject, name);
     for (let turn = 0; turn < turns; turn++) schedule.push(alternative);
   }

@@ -104,12 +104,15 @@ export class Colors {
     if (ts.isCallExpression(node)) return this.stopsCall(node);
     if (ts.isNewExpression(node)) return this.isStoppedPromise(node);
     if (ts.isPropertyAccessExpression(node)) return this.accessor(node) !== undefined;
+    if (ts.isElementAccessExpression(node)) return this.isSharedWord(node);
     if (ts.isForOfStatement(node) || ts.isSpreadElement(node)) return this.isForeignIteration(node.expression);
     return false;
   }
 
   stopsCall(node: ts.CallExpression): boolean {
     if (this.atomicOperation(node) !== undefined) return true;
+    // What it answers is gone through later: that is where it stops.
+    if (this.isForeignIteration(node)) return false;
     const callee = this.callee(node);
     if (callee.kind === "function") return this.#stoppable.has(callee.declaration);
     if (callee.kind === "named") return this.#byName.get(callee.name)?.some((one) => this.#stoppable.has(one)) ?? false;
@@ -123,6 +126,11 @@ export class Colors {
     if (!ts.isPropertyAccessExpression(expression) || !ts.isIdentifier(expression.expression)) return undefined;
     if (expression.expression.text !== "Atomics") return undefined;
     return expression.name.text;
+  }
+
+  /** An element of an Int32Array: a word that other threads may see, by a plain access. */
+  isSharedWord(node: ts.ElementAccessExpression): boolean {
+    return this.checker.getTypeAtLocation(node.expression).symbol?.name === "Int32Array";
   }
 
   /** `new Promise(executor)` whose executor can be stopped. */

@@ -24,7 +24,8 @@ export interface Interleaved {
   readonly mutants: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
-const folders = ["base", "sync", "frames", "store", "cache", "io", "writeback", "reclaim", "mapping", "api"];
+/** What is explored; of the stores the one in memory, as the medium of the modelled disk. */
+const folders = ["stores/memory", "base", "sync", "frames", "store", "cache", "io", "writeback", "reclaim", "mapping", "api"];
 
 /** Makes everything. @throws Error with file and line where a construct is not known, or a mutant's text is not there. */
 export function interleave(scenarios: readonly string[], mutants: readonly Mutant[]): Interleaved {
@@ -86,7 +87,7 @@ function wordsOf(mutants: readonly Mutant[], root: string): Interleaved["words"]
 /** The layout with tables as short as the explorer has them. */
 function shortened(layout: string): string {
   return Object.entries(shortTables).reduce((text, [name, value]) => {
-    const made = text.replace(new RegExp(`(export const ${name} = )[^;]+;`), `$1${value};`);
+    const made = text.replace(new RegExp(`(export const ${name} = )[^;]+;`), `$1 ${value};`);
     if (made === text) throw new Error(`src/sync/layout.ts has no constant ${name}`);
     return made;
   }, layout);

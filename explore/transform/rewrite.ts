@@ -66,9 +66,11 @@ export class Rewriter {
     if (ts.isFunctionLike(node) && "body" in node) return this.#function(node as ts.FunctionLikeDeclaration);
     if (ts.isPropertyDeclaration(node)) return this.#within(false, false, () => this.#children(node));
     if (ts.isAwaitExpression(node)) return this.#await(node);
+    if (ts.isMetaProperty(node)) return factory.createIdentifier("$meta");
     if (ts.isCallExpression(node)) return this.#call(node);
     if (ts.isNewExpression(node)) return this.#new(node);
     if (ts.isPropertyAccessExpression(node)) return this.#property(node);
+    if (ts.isElementAccessExpression(node)) return this.#element(node);
     if (ts.isBinaryExpression(node)) return this.#binary(node);
     if (ts.isForOfStatement(node)) return this.#forOf(node);
     if (ts.isSpreadElement(node)) return this.#spread(node);
@@ -295,7 +297,19 @@ export class Rewriter {
     return this.#runUnknown(factory.createCallChain(chain, undefined, undefined, []));
   }
 
+  /** A plain look at a word that other threads may see. */
+  #element(node: ts.ElementAccessExpression): ts.Expression {
+    if (!this.#colors.isSharedWord(node)) return this.#children(node);
+    return this.#runPoint("$peek", [
+      factory.createNumericLiteral(this.#sites.numberOf(node)),
+      this.#expression(node.expression),
+      this.#expression(node.argumentExpression),
+    ]);
+  }
+
   #binary(node: ts.BinaryExpression): ts.Expression {
+    const assigns = isAssignment(node.operatorToken.kind);
+    if (assigns && ts.isElementAccessExpression(node.left) && this.#colors.isSharedWord(node.left)) return this.#poke(node, node.left);
     if (!ts.isPropertyAccessExpression(node.left) || this.#colors.accessor(node.left) !== "set") return this.#children(node);
     const { operatorToken, left, right } = node;
     if (operatorToken.kind !== ts.SyntaxKind.EqualsToken) return complain(node, "an accessor that can be stopped is only set");
@@ -303,6 +317,17 @@ export class Rewriter {
     const name = methodName("set", left.name);
     const at = factory.createPropertyAccessExpression(this.#expression(left.expression), name);
     return this.#run(factory.createCallExpression(at, undefined, [this.#expression(right)]));
+  }
+
+  /** A plain store to such a word. */
+  #poke(node: ts.BinaryExpression, target: ts.ElementAccessExpression): ts.Expression {
+    if (node.operatorToken.kind !== ts.SyntaxKind.EqualsToken) return complain(node, "a shared word is only read or set");
+    return this.#runPoint("$poke", [
+      factory.createNumericLiteral(this.#sites.numberOf(node)),
+      this.#expression(target.expression),
+      this.#expression(target.argumentExpression),
+      this.#expression(node.right),
+    ]);
   }
 
   #refuseUpdate(node: ts.PrefixUnaryExpression | ts.PostfixUnaryExpression): void {
@@ -362,4 +387,8 @@ function methodName(kind: "get" | "set", name: ts.PropertyName | ts.MemberName):
   if (ts.isPrivateIdentifier(name)) return factory.createPrivateIdentifier(`#${kind}$${name.text.slice(1)}`);
   if (!ts.isIdentifier(name)) return complain(name, "an accessor has a plain name");
   return factory.createIdentifier(`${kind}$${name.text}`);
+}
+
+function isAssignment(kind: ts.SyntaxKind): boolean {
+  return kind >= ts.SyntaxKind.FirstAssignment && kind <= ts.SyntaxKind.LastAssignment;
 }

@@ -38,6 +38,11 @@ export function runText(text: string): (ops: AtomicOps) => unknown {
   return new Function("ops", text) as (ops: AtomicOps) => unknown;
 }
 
+/** The words' exports over any operations. */
+export function makeBuild(text: string, ops: AtomicOps): Words {
+  return runText(text)(ops) as Words;
+}
+
 /** The reference over a shared memory, from the text of the plain build. */
 export function makeReference(text: string, buffer: SharedArrayBuffer): Words {
   return runText(text)(sharedOps(buffer)) as Words;

@@ -1,0 +1,149 @@
+/**
+ * The cache of a scenario, as its actors see it. This file and the scenarios are transformed with the sources (../transform/), and
+ * run in virtual threads.
+ *
+ * See also: scenario.ts, ../runtime/world.ts (who sets the stage).
+ */
+import type { Clock } from "../../src/base/clock.js";
+import type { AddressSpace } from "../../src/cache/space.js";
+import { Frames, type FramesShare } from "../../src/frames/frames.js";
+import { Core, type CoreOptions } from "../../src/mapping/core.js";
+import { openFile } from "../../src/mapping/lifetime.js";
+import { pinRange, putPin } from "../../src/mapping/pin.js";
+import type { PinRecord } from "../../src/mapping/pin-registry.js";
+import { sync } from "../../src/mapping/sync.js";
+import { truncate } from "../../src/mapping/truncate.js";
+import { verify } from "../../src/mapping/verify.js";
+import type { Store } from "../../src/store/contract.js";
+import { referenceProtocols } from "../reference-protocol.js";
+import type { ProtocolName } from "./scenario.js";
+
+/** Bytes of frames, where an access is a scheduling point and can be a data race. */
+export interface FrameBytes {
+  store(frame: number, offset: number, value: number): void;
+  load(frame: number, offset: number): number;
+}
+
+/** What the runtime gives a thread. */
+export interface Footing {
+  readonly clock: Clock;
+  readonly bytes: FrameBytes;
+  readonly protocol: ProtocolName;
+  readonly memoryBytes: number;
+  readonly pageSize: number;
+  attach(): Store;
+}
+
+const optionsFor = (footing: Footing): CoreOptions => ({
+  memoryBytes: footing.memoryBytes,
+  pageSize: footing.pageSize,
+  preTouch: false,
+  dirtyBytesMax: footing.memoryBytes * 4,
+  dirtyBackgroundBytes: 0,
+  dirtyExpireMs: 30_000,
+  writebackIntervalMs: 5_000,
+  pinnedBytesMax: footing.memoryBytes,
+  frameWaitMs: 1_000,
+  leakedPagesMax: 8,
+  durability: "device",
+  writeThrough: false,
+  pinSites: false,
+});
+
+/** One thread's cache and file, and what actors do with them. */
+export class Actor {
+  readonly core: Core;
+  readonly space: AddressSpace;
+  readonly bytes: FrameBytes;
+  readonly isLongterm: boolean;
+
+  constructor(core: Core, space: AddressSpace, footing: Footing) {
+    this.core = core;
+    this.space = space;
+    this.bytes = footing.bytes;
+    this.isLongterm = footing.protocol !== "locked";
+    if (footing.protocol === "reference") core.protocols = referenceProtocols;
+  }
+
+  /** Pins one page under the scenario's protocol. */
+  async pin(index: number, { write = true }: { write?: boolean } = {}): Promise<PinRecord> {
+    const { pageSize } = this.space;
+    return pinRange(this.core, this.space, {
+      position: index * pageSize,
+      length: pageSize,
+      write,
+      longterm: this.isLongterm,
+    });
+  }
+
+  set(pin: PinRecord, offset: number, value: number): void {
+    this.bytes.store(pin.frames[0] as number, offset, value);
+  }
+
+  get(pin: PinRecord, offset: number): number {
+    return this.bytes.load(pin.frames[0] as number, offset);
+  }
+
+  put(pin: PinRecord): void {
+    putPin(this.core, pin, pin.write);
+  }
+
+  async sync(): Promise<void> {
+    await sync(this.core, this.space, {});
+  }
+
+  async truncate(size: number): Promise<void> {
+    await truncate(this.core, this.space, size, {});
+  }
+
+  /** One round of background write-back, as for somebody who waits for a frame. */
+  async writeBack(): Promise<void> {
+    await this.core.flusher.step(true);
+  }
+
+  /** Takes a frame for a page, whichever page has to leave, and gives it back. */
+  evict(): boolean {
+    const frame = this.core.reclaimer.take();
+    if (frame < 0) return false;
+    this.core.table.release(frame);
+    return true;
+  }
+
+  verify(): void {
+    verify(this.core, true);
+  }
+
+  get rescues(): number {
+    return this.core.locks.queues.rescues;
+  }
+}
+
+/** The first thread of a cache. */
+export async function openStage(footing: Footing): Promise<Actor> {
+  const frames = Frames.create(footing.memoryBytes, footing.pageSize, false);
+  const core = new Core(optionsFor(footing), footing.clock, frames, () => footing.attach());
+  const space = await openFile(core, {
+    identify: () => "model",
+    identity: "{}",
+    open: async () => footing.attach(),
+    checkOpen() {},
+  });
+  return new Actor(core, space, footing);
+}
+
+/** What another thread needs. */
+export function shareStage({ core }: Actor, footing: Footing): FramesShare {
+  return core.frames.share(footing.memoryBytes);
+}
+
+/** Another thread of the same cache. */
+export async function joinStage(share: FramesShare, footing: Footing): Promise<Actor> {
+  const core = new Core(optionsFor(footing), footing.clock, Frames.attach(share), () => footing.attach());
+  const space = await openFile(core, {
+    identify: () => "model",
+    identity: "{}",
+    open: async () => footing.attach(),
+    checkOpen() {},
+  });
+  return new Actor(core, space, footing);
+}

@@ -1,0 +1,429 @@
+/**
+ * The machine that the transformed sources run on: virtual threads over one traced memory, a clock, events from outside. Whose turn
+ * it is comes from a search (../search/subject.ts).
+ *
+ * At a scheduling point the operation asks `#goesOn`. A step of the page words is done first, to see what it touches, and taken back
+ * where somebody else is to go first. An operation on a word that nobody else changes (or, for a change, nobody else looks at) is
+ * no point: it commutes with all that others do meanwhile. Which words these are is learnt (`learnt`).
+ *
+ * Invariants: two runs with the same turns do the same. While `quiet`, nothing is a point, and nobody else runs.
+ *
+ * See also: ../transform/rewrite.ts (who calls the `$` functions), thread.ts, world.ts.
+ */
+import { STOP, type Turns, Violation } from "../search/subject.js";
+import { OwnPromise, isGenerator, running } from "./promises.js";
+import type { Play } from "./play.js";
+import { VirtualThread } from "./thread.js";
+import { TracedWords } from "./traced-words.js";
+
+/** Answer of an operation that was not done: somebody else goes first. */
+export const SWITCH = Symbol("switch");
+/** Yielded where a task awaits. */
+const AWAIT = Symbol("await");
+const operationsMax = 20_000;
+const clockMovesMax = 2_000;
+export const diskBit = 4;
+export const failBit = 12;
+export const eventBit = 20;
+export const killBit = 26;
+
+/** Something outside of all threads that can happen now. */
+export interface Outside {
+  /** Its number as an alternative. */
+  readonly alternative: number;
+  happen(): void;
+}
+
+interface Timer {
+  readonly dueMs: number;
+  readonly order: number;
+  readonly thread: VirtualThread;
+  readonly run: () => unknown;
+  readonly keepAlive: boolean;
+}
+
+interface Sleeper {
+  readonly word: number;
+  readonly thread: VirtualThread;
+  /** Undefined: the thread is blocked. */
+  readonly promise: OwnPromise | undefined;
+}
+
+/** What was done, for people. */
+export interface Traced {
+  readonly thread: number;
+  readonly site: number;
+  readonly what: string;
+}
+
+export class Machine {
+  readonly words: TracedWords;
+  threads: VirtualThread[] = [];
+  current: VirtualThread | undefined;
+  nowMs = 1000;
+  quiet = 0;
+  everyPoint = false;
+  learnt = false;
+  reads = 0;
+  writes = 0;
+  /** Things that were run at once though they could have been stopped. */
+  hurried = 0;
+  /** What can happen outside of threads. */
+  outside: Outside[] = [];
+  /** Set to be told of every operation. */
+  onTrace: ((traced: Traced) => void) | undefined;
+  #turns: Turns | undefined;
+  #next = -1;
+  #isStopped = false;
+  #operations = 0;
+  #clockMoves = 0;
+  #timers: Timer[] = [];
+  #sleepers: Sleeper[] = [];
+  #order = 0;
+  /** During a step that may be taken back: the hash before it. */
+  #hashOne = 0;
+  #hashTwo = 0;
+  #isSpeculating = false;
+  // Of each word, and of what else can be contended for: which threads look at it and change it.
+  readonly #lookers: Uint8Array;
+  readonly #changers: Uint8Array;
+  readonly #extraBase: number;
+
+  constructor(bytes: number, extras: number) {
+    this.words = new TracedWords(bytes);
+    this.#extraBase = this.words.words.length;
+    this.#lookers = new Uint8Array(this.#extraBase + extras);
+    this.#changers = new Uint8Array(this.#extraBase + extras);
+  }
+
+  /** Begins a run: nobody is there, the memory is as it was. */
+  begin(blank: Uint32Array): void {
+    this.words.words.set(blank);
+    this.words.settle();
+    this.threads = [];
+    this.current = undefined;
+    this.nowMs = 1000;
+    this.quiet = 0;
+    this.outside = [];
+    this.#timers = [];
+    this.#sleepers = [];
+    this.#next = -1;
+    this.#isStopped = false;
+    this.#operations = 0;
+    this.#clockMoves = 0;
+    this.reads = 0;
+    this.writes = 0;
+  }
+
+  addThread(name: string): VirtualThread {
+    const thread = new VirtualThread(this.threads.length, name);
+    this.threads.push(thread);
+    return thread;
+  }
+
+  enter(thread: VirtualThread): void {
+    this.current = thread;
+    running.loop = thread;
+  }
+
+  enabled(): number {
+    let mask = 0;
+    for (const thread of this.threads) if (thread.canGoOn) mask |= 1 << thread.number;
+    for (const { alternative } of this.outside) mask |= 1 << alternative;
+    return mask;
+  }
+
+  /** Runs until nothing can go on any more. False: the search has stopped it. @throws Violation */
+  run(turns: Turns): boolean {
+    this.#turns = turns;
+    for (;;) {
+      let next = this.#next;
+      this.#next = -1;
+      if (next < 0) {
+        const enabled = this.enabled();
+        if (enabled === 0) {
+          if (!this.#advanceClock()) return true;
+          continue;
+        }
+        if ((enabled & (enabled - 1)) === 0 && !this.everyPoint) next = 31 - Math.clz32(enabled);
+        else next = this.#decide(enabled, -1);
+      }
+      if (next === STOP) return false;
+      this.#perform(next);
+      if (this.#isStopped) return false;
+    }
+  }
+
+  #perform(alternative: number): void {
+    const thread = this.threads[alternative];
+    if (thread) {
+      this.enter(thread);
+      thread.advance();
+      return;
+    }
+    this.reads = -1;
+    this.writes = -1;
+    const at = this.outside.findIndex((one) => one.alternative === alternative);
+    const [happening] = this.outside.splice(at, 1);
+    happening?.happen();
+  }
+
+  #decide(enabled: number, current: number): number {
+    if (++this.#operations > operationsMax)
+      throw new Violation("livelock", `no end within ${operationsMax} operations`);
+    const next = (this.#turns as Turns).decide(enabled, current);
+    this.reads = 0;
+    this.writes = 0;
+    return next;
+  }
+
+  /** Asks whether the current thread may go on; else remembers who does. */
+  #goesOn(): boolean {
+    const { number } = this.current as VirtualThread;
+    const enabled = this.enabled();
+    if (enabled === 1 << number && !this.everyPoint) return true;
+    const next = this.#decide(enabled, number);
+    if (next === number) return true;
+    if (next === STOP) this.#isStopped = true;
+    else this.#next = next;
+    return false;
+  }
+
+  // What words are contended for.
+
+  #isContended(at: number, changes: boolean): boolean {
+    const mine = 1 << (this.current as VirtualThread).number;
+    const theirs = changes ? (this.#lookers[at] as number) | (this.#changers[at] as number) : (this.#changers[at] as number);
+    return (theirs & ~mine) !== 0;
+  }
+
+  #note(at: number, changes: boolean): void {
+    const mine = 1 << (this.current as VirtualThread).number;
+    if (changes) this.writes |= 1 << (at & 31);
+    else this.reads |= 1 << (at & 31);
+    const accesses = changes ? this.#changers : this.#lookers;
+    const before = accesses[at] as number;
+    if ((before & mine) !== 0) return;
+    accesses[at] = before | mine;
+    const changers = this.#changers[at] as number;
+    const all = changers | (this.#lookers[at] as number);
+    if (changers !== 0 && (all & (all - 1)) !== 0) this.learnt = true;
+  }
+
+  // Operations.
+
+  /** One step of the page words. */
+  step(site: number, work: (...taken: number[]) => number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0): unknown {
+    if (this.quiet > 0) return work(a, b, c, d, e, f, g, h, i);
+    const { words } = this;
+    const mark = words.mark();
+    this.#hashOne = words.one;
+    this.#hashTwo = words.two;
+    words.isNoting = true;
+    const answer = work(a, b, c, d, e, f, g, h, i);
+    words.isNoting = false;
+    let contended = this.everyPoint;
+    if (!contended) for (const word of words.read) if (this.#isContended(word, false)) contended = true;
+    if (!contended)
+      words.changedSince(mark, (word) => {
+        contended ||= this.#isContended(word, true);
+      });
+    if (contended) {
+      this.#isSpeculating = true;
+      const goesOn = this.#goesOn();
+      this.#isSpeculating = false;
+      if (!goesOn) {
+        words.rewind(mark);
+        words.read.length = 0;
+        (this.current as VirtualThread).redo = () => this.#stepNow(site, work, [a, b, c, d, e, f, g, h, i]);
+        return SWITCH;
+      }
+    }
+    return this.#stepped(site, work, mark, answer, [a, b, c, d, e, f, g, h, i]);
+  }
+
+  #stepNow(site: number, work: (...taken: number[]) => number, taken: number[]): number {
+    const mark = this.words.mark();
+    this.words.isNoting = true;
+    const answer = work(...taken);
+    this.words.isNoting = false;
+    return this.#stepped(site, work, mark, answer, taken);
+  }
+
+  #stepped(site: number, work: (...taken: number[]) => number, mark: number, answer: number, taken: number[]): number {
+    const { words } = this;
+    for (const word of words.read) this.#note(word, false);
+    words.read.length = 0;
+    words.changedSince(mark, (word) => this.#note(word, true));
+    (this.current as VirtualThread).note(answer ?? 0);
+    this.onTrace?.({ thread: (this.current as VirtualThread).number, site, what: `${work.name}(${taken.slice(0, work.length).join(", ")})${answer === undefined ? "" : ` = ${answer}`}` });
+    return answer;
+  }
+
+  /** One operation on a word, or on something else that is contended for (`at` from `extra`). */
+  operate<T>(site: number, at: number, changes: boolean, what: () => string, work: () => T): T | typeof SWITCH {
+    if (this.quiet > 0) return work();
+    const done = (): T => {
+      this.#note(at, changes);
+      const answer = work();
+      this.onTrace?.({ thread: (this.current as VirtualThread).number, site, what: `${what()}${answer === undefined ? "" : ` = ${String(answer)}`}` });
+      return answer;
+    };
+    if ((this.everyPoint || this.#isContended(at, changes)) && !this.#goesOn()) {
+      (this.current as VirtualThread).redo = done;
+      return SWITCH;
+    }
+    return done();
+  }
+
+  /** The number of something contended for that is no word: a frame's bytes, the storage. */
+  extra(which: number): number {
+    return this.#extraBase + which;
+  }
+
+  /** An operation of the runtime's own, for a generator. */
+  *operation<T>(at: number, changes: boolean, what: () => string, work: () => T): Play<T> {
+    const answer = this.operate(-1, at, changes, what, work);
+    return (answer === SWITCH ? yield* this.again() : answer) as T;
+  }
+
+  /** What is yielded to where an operation was not done: does it when the thread goes on. */
+  *again(): Play<unknown> {
+    const thread = this.current as VirtualThread;
+    for (;;) {
+      yield undefined;
+      const answer = thread.redo?.();
+      if (answer !== SWITCH) return answer;
+    }
+  }
+
+  // Waiting for words.
+
+  notify(word: number): number {
+    const woken = this.#sleepers.filter((sleeper) => sleeper.word === word);
+    this.#sleepers = this.#sleepers.filter((sleeper) => sleeper.word !== word);
+    for (const { thread, promise } of woken) {
+      if (promise) thread.post({ mark: 0x51 + word, job: () => promise.resolve("ok") });
+      else thread.blocked = undefined;
+    }
+    return woken.length;
+  }
+
+  sleep(word: number, promise: OwnPromise | undefined): void {
+    this.#sleepers.push({ word, thread: this.current as VirtualThread, promise });
+  }
+
+  /** Blocks the current thread. @returns what its wait ends with, when it goes on */
+  block(word: number, timeoutMs: number): typeof SWITCH {
+    const thread = this.current as VirtualThread;
+    const untilMs = this.nowMs + timeoutMs;
+    thread.blocked = { word, untilMs };
+    this.sleep(word, undefined);
+    thread.redo = () => {
+      const isWoken = !this.#sleepers.some((sleeper) => sleeper.thread === thread && sleeper.promise === undefined);
+      this.#sleepers = this.#sleepers.filter((sleeper) => sleeper.thread !== thread || sleeper.promise !== undefined);
+      thread.note(isWoken ? 1 : 2);
+      return isWoken ? "ok" : "timed-out";
+    };
+    return SWITCH;
+  }
+
+  // Time.
+
+  after(delayMs: number, run: () => unknown, keepAlive = false): { cancel(): void } {
+    const timer = { dueMs: this.nowMs + delayMs, order: this.#order++, thread: this.current as VirtualThread, run, keepAlive };
+    this.#timers.push(timer);
+    return { cancel: () => void (this.#timers = this.#timers.filter((one) => one !== timer)) };
+  }
+
+  /** Nobody can go on: time passes until a timer is due. False: nobody waits for one. */
+  #advanceClock(): boolean {
+    this.#timers = this.#timers.filter(({ thread }) => !thread.isDead);
+    const blocked = this.threads.filter((thread) => thread.blocked !== undefined && !thread.isDead);
+    const isNeeded = blocked.length > 0 || this.#timers.some(({ keepAlive }) => keepAlive);
+    if (!isNeeded) return false;
+    if (++this.#clockMoves > clockMovesMax) throw new Violation("livelock", `no end, however long it takes`);
+    const due = Math.min(...this.#timers.map(({ dueMs }) => dueMs), ...blocked.map(({ blocked: wait }) => wait?.untilMs ?? Infinity));
+    if (!Number.isFinite(due)) return false;
+    this.nowMs = Math.max(this.nowMs, due);
+    for (const thread of blocked) if ((thread.blocked?.untilMs ?? Infinity) <= this.nowMs) thread.blocked = undefined;
+    const ready = this.#timers.filter(({ dueMs }) => dueMs <= this.nowMs).sort((a, b) => a.dueMs - b.dueMs || a.order - b.order);
+    this.#timers = this.#timers.filter(({ dueMs }) => dueMs > this.nowMs);
+    for (const { thread, run, order } of ready) thread.post({ mark: 0x7100 + (order & 0xff), job: run });
+    return true;
+  }
+
+  // Hashes.
+
+  get hashOne(): number {
+    return this.#isSpeculating ? this.#hashOne : this.words.one;
+  }
+
+  get hashTwo(): number {
+    return this.#isSpeculating ? this.#hashTwo : this.words.two;
+  }
+
+  // Generators.
+
+  /** Starts an async function: runs until its first await, answers its promise. */
+  *async(body: Play<unknown>): Play<OwnPromise> {
+    const promise = new OwnPromise();
+    yield* this.#drive(body, promise, undefined, false);
+    return promise;
+  }
+
+  awaited: unknown;
+
+  await(value: unknown): typeof AWAIT {
+    this.awaited = value;
+    return AWAIT;
+  }
+
+  *#drive(body: Play<unknown>, promise: OwnPromise, given: unknown, isThrown: boolean): Play<void> {
+    let value = given;
+    let throws = isThrown;
+    for (;;) {
+      let result: IteratorResult<unknown, unknown>;
+      try {
+        result = throws ? body.throw(value) : body.next(value);
+      } catch (error) {
+        if (error instanceof Violation) throw error;
+        promise.reject(error);
+        return;
+      }
+      if (result.done === true) {
+        promise.resolve(result.value);
+        return;
+      }
+      if (result.value === AWAIT) {
+        OwnPromise.resolve(this.awaited).whenSettled(
+          (answer) => this.#drive(body, promise, answer, false),
+          (reason) => this.#drive(body, promise, reason, true),
+        );
+        return;
+      }
+      yield undefined;
+      value = undefined;
+      throws = false;
+    }
+  }
+
+  /** Runs something that could be stopped without stopping it. */
+  now<T>(play: Play<T>): T {
+    this.quiet++;
+    if (this.quiet === 1) this.hurried++;
+    try {
+      for (;;) {
+        const { done, value } = play.next();
+        if (done === true) return value as T;
+        if (value === AWAIT) throw new Error("an await where nothing can be awaited");
+      }
+    } finally {
+      this.quiet--;
+    }
+  }
+
+  nowIfAny(value: unknown): unknown {
+    return isGenerator(value) ? this.now(value) : value;
+  }
+}

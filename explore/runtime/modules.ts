@@ -1,0 +1,98 @@
+/**
+ * Loads the transformed sources for one machine: each module's text as a function, with the machine's names, with small
+ * numbers in place of the limits that decide how much memory a cache takes, and with stand-ins for what reaches out of the process.
+ *
+ * See also: ../transform/emit.ts, substitutes in this file.
+ */
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import type { Interleaved } from "../transform/emit.js";
+import { makeBuild } from "../words/reference.js";
+import { globalsOf } from "./globals.js";
+import type { Machine } from "./machine.js";
+
+/** What modules export. */
+export type Exports = Readonly<Record<string, unknown>>;
+
+/** Pages of two blocks of 8 bytes: block state inside a page matters (R1, R17, R19), the number of bytes does not. */
+export const pageBytes = 16;
+export const blockBytes = 8;
+const smallLimits: Readonly<Record<string, number>> = {
+  blockSize: blockBytes,
+  pageSizeMin: pageBytes,
+  pageSizeDefault: pageBytes,
+  framesMin: 1,
+  swapRetriesMax: 1000,
+  lookupRetriesMax: 100,
+  snapshotFramesMax: 1,
+};
+
+const requireReal = createRequire(import.meta.url);
+
+export class Modules {
+  readonly #loaded = new Map<string, Record<string, unknown>>();
+  readonly #source: Interleaved;
+  readonly #mutated: Readonly<Record<string, string>>;
+  readonly #globals: Readonly<Record<string, unknown>>;
+  readonly #substitutes: Readonly<Record<string, Exports>>;
+
+  constructor(source: Interleaved, machine: Machine, mutant: string, memory: unknown) {
+    this.#source = source;
+    this.#mutated = source.mutants[mutant] ?? {};
+    const globals = globalsOf(machine);
+    this.#globals = { ...globals, $own: { ...(globals["$own"] as object), WebAssembly: { Memory: memory } } };
+    const words = source.words[mutant] ?? source.words[""];
+    if (words === undefined) throw new Error("the page words were not transformed");
+    this.#substitutes = substitutesFor(machine, makeBuild(words.plain, machine.words));
+  }
+
+  /** @throws Error for a module that was not transformed */
+  load(path: string): Exports {
+    const known = this.#loaded.get(path);
+    if (known) return known;
+    const substitute = this.#substitutes[path];
+    const text = this.#source.modules[this.#mutated[path] ?? path];
+    if (text === undefined) throw new Error(`the explorer has no ${path}`);
+    const exports: Record<string, unknown> = {};
+    this.#loaded.set(path, exports);
+    if (substitute) return Object.assign(exports, substitute);
+    const names = Object.keys(this.#globals);
+    // oxlint-disable-next-line typescript/no-implied-eval -- the text is made from this repository's own sources
+    const run = new Function("exports", "require", ...names, `${text}\n//# sourceURL=interleaved/${path}`);
+    run(exports, (name: string) => this.#require(path, name), ...Object.values(this.#globals));
+    if (path === "src/base/limits.js") Object.assign(exports, { limits: { ...(exports["limits"] as object), ...smallLimits } });
+    return exports;
+  }
+
+  #require(from: string, name: string): unknown {
+    if (!name.startsWith(".")) return requireReal(name) as unknown;
+    return this.load(join(dirname(from), name));
+  }
+}
+
+function substitutesFor(machine: Machine, words: unknown): Record<string, Exports> {
+  return {
+    "src/sync/words.js": { loadWords: () => words },
+    "src/base/random.js": { newNumber: () => 1 },
+    "src/base/thread-identity.js": {
+      thisThread: () => ({ id: (machine.current?.number ?? 0) + 1, start: 1 }),
+      isThreadAlive: ({ id }: { id: number }) => id === 0 || machine.threads[id - 1]?.isDead !== true,
+    },
+    "src/base/mailbox.js": {
+      Mailbox: class {
+        send(): void {
+          throw new Error("no messages between the explorer's threads yet");
+        }
+        close(): void {}
+      },
+    },
+    "src/base/c-library.js": { hasCLibrary: () => false, loadCLibrary: () => undefined },
+    "src/base/load-guard.js": { shareLoads() {}, unshareLoads() {}, whileNobodyEnds: (work: () => unknown) => work() },
+    "src/base/clock.js": {
+      // verify() gives others time to end what they are in: here nobody else runs meanwhile.
+      systemClock: { nowMs: () => Number.MAX_SAFE_INTEGER },
+      coarseSeconds: (nowMs: number) => Math.floor(nowMs / 1000) & 0xffff,
+      nextTurn: (run: () => void) => void machine.after(0, run, true),
+    },
+  };
+}
