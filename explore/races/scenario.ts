@@ -18,6 +18,8 @@ export interface Scenario {
   readonly pages: number;
   /** Requests to the storage that may fail. Default 0. */
   readonly failuresMax?: number;
+  /** Blocks of the storage that can be in use at once. Default 16. */
+  readonly capacity?: number;
   /** Leave to write comes later. Default false. */
   readonly grantsLater?: boolean;
   /** Preemptions up to which a check searches. */

@@ -118,7 +118,7 @@ export class Actor {
   }
 }
 
-/** The first thread of a cache. */
+/** The thread that sets the stage. */
 export async function openStage(footing: Footing): Promise<Actor> {
   const frames = Frames.create(footing.memoryBytes, footing.pageSize, false);
   const core = new Core(optionsFor(footing), footing.clock, frames, () => footing.attach());
@@ -131,19 +131,21 @@ export async function openStage(footing: Footing): Promise<Actor> {
   return new Actor(core, space, footing);
 }
 
-/** What another thread needs. */
+/** What threads need to join. */
 export function shareStage({ core }: Actor, footing: Footing): FramesShare {
   return core.frames.share(footing.memoryBytes);
 }
 
-/** Another thread of the same cache. */
-export async function joinStage(share: FramesShare, footing: Footing): Promise<Actor> {
+/** The thread that has set the stage leaves; the file stays open, with no opener of its own. */
+export function leaveStage({ core, space }: Actor): void {
+  core.directory.addOpeners(space.id, core.frames.thread, -1);
+  core.frames.threads.release(core.frames.thread);
+}
+
+/** An actor's thread. */
+export function joinStage(share: FramesShare, footing: Footing): Actor {
   const core = new Core(optionsFor(footing), footing.clock, Frames.attach(share), () => footing.attach());
-  const space = await openFile(core, {
-    identify: () => "model",
-    identity: "{}",
-    open: async () => footing.attach(),
-    checkOpen() {},
-  });
+  const space = core.space(0) as AddressSpace;
+  core.directory.addOpeners(space.id, core.frames.thread, 1);
   return new Actor(core, space, footing);
 }

@@ -1,15 +1,15 @@
 /**
  * The modelled storage: one medium for all threads, and requests that end whenever the search says so, in any order, or fail.
  *
- * The medium is the memory store that ships, strict: a write of a block that was not granted is an error of the cache. What a store
- * may answer at once (leave to write, grants given back) changes it at a point of its own.
+ * What a store may answer at once (leave to write, grants given back) changes the medium at a point of its own.
  *
  * Invariant: the bytes of a write are the same at its beginning and at its end, else the run is a violation (R13).
  */
 import { Violation } from "../search/subject.js";
 import type { MkwriteRequest, Store, SyncRequest } from "../../src/store/contract.js";
-import type { MemoryStore } from "../../src/stores/memory/memory-store.js";
 import { type Machine, diskBit, failBit } from "./machine.js";
+import type { Medium } from "./medium.js";
+import { blockBytes } from "./modules.js";
 import { OwnPromise } from "./promises.js";
 import type { Play } from "./play.js";
 import type { VirtualThread } from "./thread.js";
@@ -24,56 +24,44 @@ export interface DiskOptions {
   readonly grantsLater: boolean;
 }
 
-export interface DiskRequest {
-  readonly what: string;
-  readonly slot: number;
-}
-
 export class Disk {
   readonly machine: Machine;
-  readonly medium: MemoryStore;
+  readonly medium: Medium;
   readonly #options: DiskOptions;
   readonly #error: (code: string, message: string) => Error;
   readonly #busy: boolean[] = [];
   #failures = 0;
   /** Requests of each thread, for its history. */
   readonly #sequence: number[] = [];
-  #version = 0;
-  #hashed = -1;
-  #hash = 0;
   /** While nobody else runs, requests end at once. */
   isPrompt = false;
-  /** What the medium had after the last good sync. */
-  durable: Uint8Array;
 
-  constructor(machine: Machine, medium: MemoryStore, options: DiskOptions, error: (code: string, message: string) => Error) {
+  constructor(machine: Machine, medium: Medium, options: DiskOptions, error: (code: string, message: string) => Error) {
     this.machine = machine;
     this.medium = medium;
     this.#options = options;
     this.#error = error;
-    this.durable = medium.snapshot();
   }
 
-  /** Of all that the medium has. */
+  /** Of the medium, and of what else decides about requests. */
   get hash(): number {
-    if (this.#hashed === this.#version) return this.#hash;
-    let hash = 17;
-    const { reservedBlocks, allocatedBlocks } = this.medium.usage();
-    for (const byte of this.medium.snapshot()) hash = Math.imul(hash ^ byte, 0x01000193);
-    hash = Math.imul(hash ^ (reservedBlocks * 64 + allocatedBlocks), 0x01000193);
-    for (const byte of this.durable) hash = Math.imul(hash ^ byte, 0x01000193);
-    hash = Math.imul(hash ^ this.#failures, 0x01000193);
-    this.#hashed = this.#version;
-    this.#hash = hash;
-    return hash;
+    return Math.imul(this.medium.hash ^ this.#failures, 0x01000193);
+  }
+
+  /** A new run: nothing is under way. */
+  begin(): void {
+    this.#busy.length = 0;
+    this.#sequence.length = 0;
+    this.#failures = 0;
+  }
+
+  error(code: string, message: string): Error {
+    return this.#error(code, message);
   }
 
   /** Something that happens at once, and that other threads can notice. */
   touch<T>(what: string, work: () => T): Play<T> {
-    return this.machine.operation(this.machine.extra(0), true, () => what, () => {
-      this.#version++;
-      return work();
-    });
+    return this.machine.operation(this.machine.extra(0), true, () => what, work);
   }
 
   request(what: string, work: () => void): OwnPromise {
@@ -82,7 +70,6 @@ export class Disk {
     const thread = machine.current as VirtualThread;
     const number = (this.#sequence[thread.number] = (this.#sequence[thread.number] ?? 0) + 1);
     const end = (mark: number, then: () => void) => {
-      this.#version++;
       thread.post({ mark: mark + number, job: then });
     };
     const succeed = () => {
@@ -132,18 +119,26 @@ export class Disk {
 
 /** The storage as one thread has it. */
 export class ModelStore {
-  readonly capabilities: Store["capabilities"];
+  readonly capabilities: Store["capabilities"] = {
+    reserves: "data",
+    punchesHoles: true,
+    atomicCommits: false,
+    readOnly: false,
+    syncCalls: false,
+    blockSize: blockBytes,
+  };
   readonly key = "model";
   readonly name = "model";
   readonly #disk: Disk;
+  readonly #medium: Medium;
 
   constructor(disk: Disk) {
     this.#disk = disk;
-    this.capabilities = { ...disk.medium.capabilities, syncCalls: false };
+    this.#medium = disk.medium;
   }
 
   get sizeBytes(): number {
-    return this.#disk.medium.sizeBytes;
+    return this.#medium.size;
   }
 
   share(): string {
@@ -151,7 +146,7 @@ export class ModelStore {
   }
 
   readPages(position: number, buffers: readonly Uint8Array[]): OwnPromise {
-    return this.#disk.request(`read ${position}`, () => this.#disk.medium.readPagesSync(position, buffers));
+    return this.#disk.request(`read ${position}`, () => this.#medium.read(position, buffers));
   }
 
   writePages(position: number, buffers: readonly Uint8Array[]): OwnPromise {
@@ -159,60 +154,57 @@ export class ModelStore {
     return this.#disk.request(`write ${position}`, () => {
       if (before.some((bytes, at) => bytes.some((byte, i) => byte !== buffers[at]?.[i])))
         throw new Violation("race", `bytes at ${position} changed while the store was writing them`);
-      this.#disk.medium.writePagesSync(position, buffers);
+      this.#medium.write(position, buffers);
     });
   }
 
   pageMkwrite(request: MkwriteRequest): unknown {
-    if (this.#disk.grantsLater)
-      return this.#disk.request(`mkwrite ${request.position}`, () => this.#disk.medium.pageMkwriteSync(request));
-    return this.#disk.touch(`pageMkwrite ${request.position}`, () => this.#disk.medium.pageMkwriteSync(request));
+    const what = `pageMkwrite ${request.position}`;
+    const grant = () => {
+      if (!this.#medium.grant(request)) throw this.#disk.error("ENOSPC", `${what}: no space`);
+    };
+    return this.#disk.grantsLater ? this.#disk.request(what, grant) : this.#disk.touch(what, grant);
   }
 
   cancelMkwrite(position: number, pageSize: number, blocks: number): Play<void> {
-    return this.#disk.touch(`cancelMkwrite ${position}`, () => this.#disk.medium.cancelMkwrite(position, pageSize, blocks));
+    return this.#disk.touch(`cancelMkwrite ${position}`, () => this.#medium.cancel(position, pageSize, blocks));
   }
 
   setPageDirty(position: number, pageSize: number): Play<void> {
-    return this.#disk.touch(`setPageDirty ${position}`, () => this.#disk.medium.setPageDirty(position, pageSize));
+    return this.#disk.touch(`setPageDirty ${position}`, () => this.#medium.noteDirty(position, pageSize));
   }
 
   sync(_request: SyncRequest): OwnPromise {
-    const { medium } = this.#disk;
-    const taken = medium.snapshot();
-    return this.#disk.request("sync", () => {
-      this.#disk.durable = taken;
-    });
+    const taken = this.#medium.bytes.slice();
+    return this.#disk.request("sync", () => this.#medium.noteDurable(taken));
   }
 
   setSize(size: number): Play<void> {
-    return this.#disk.touch(`setSize ${size}`, () => this.#disk.medium.setSize(size));
+    return this.#disk.touch(`setSize ${size}`, () => {
+      this.#medium.size = Math.max(size, this.#medium.size);
+    });
   }
 
   invalidatePages(from: number, to: number): Play<void> {
-    return this.#disk.touch(`invalidatePages ${from}`, () => this.#disk.medium.invalidatePages(from, to));
+    return this.#disk.touch(`invalidatePages ${from}`, () => this.#medium.forget(from, to));
   }
 
-  releasePage(position: number, pageSize: number): boolean {
-    return this.#disk.medium.releasePage(position, pageSize);
+  releasePage(): boolean {
+    return true;
   }
 
   truncate(size: number): OwnPromise {
-    return this.#disk.request(`truncate ${size}`, () => this.#settled(this.#disk.medium.truncate(size)));
+    return this.#disk.request(`truncate ${size}`, () => {
+      this.#medium.drop(size, Infinity);
+      this.#medium.size = size;
+    });
   }
 
   punch(position: number, length: number): OwnPromise {
-    return this.#disk.request(`punch ${position}+${length}`, () => this.#settled(this.#disk.medium.punch(position, length)));
+    return this.#disk.request(`punch ${position}+${length}`, () => this.#medium.drop(position, position + length));
   }
 
   close(): OwnPromise {
-    return this.#disk.request("close", () => this.#settled(this.#disk.medium.close()));
-  }
-
-  /** The transformed medium answers a generator for an async function that awaits nothing. */
-  #settled(made: unknown): void {
-    const promise = this.#disk.machine.nowIfAny(made) as OwnPromise;
-    promise.isHandled = true;
-    if (promise.state === "rejected") throw promise.value;
+    return this.#disk.request("close", () => {});
   }
 }

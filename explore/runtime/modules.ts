@@ -24,6 +24,7 @@ const smallLimits: Readonly<Record<string, number>> = {
   framesMin: 1,
   swapRetriesMax: 1000,
   lookupRetriesMax: 100,
+  leavingSpins: 1,
   snapshotFramesMax: 1,
 };
 

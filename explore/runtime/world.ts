@@ -3,22 +3,34 @@
  *
  * See also: ../races/stage.ts, machine.ts, ../search/subject.ts.
  */
+import type { FramesShare } from "../../src/frames/frames.js";
 import type { ProtocolName, Scenario } from "../races/scenario.js";
 import type { Actor, Footing } from "../races/stage.js";
 import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { Disk, ModelStore } from "./disk.js";
 import { Machine, type Traced, diskBit, eventBit, failBit } from "./machine.js";
-import { type Exports, Modules, pageBytes } from "./modules.js";
-import { OwnPromise } from "./promises.js";
+import { Medium } from "./medium.js";
+import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
+import { OwnPromise, isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
 import type { VirtualThread } from "./thread.js";
 
 /** Storage, and the bytes of each frame, are contended for beside words. */
 const extrasMax = 32;
 
-type MemoryStoreClass = new (options: object) => Disk["medium"];
+/** Blocks that the storage has room for. */
+const blocksMax = 16;
+
 type ErrorClass = new (code: string, message: string) => Error;
+
+/** Where every run begins. */
+interface Start {
+  readonly words: Uint32Array;
+  readonly segment: Uint8Array;
+  readonly medium: Uint8Array;
+  readonly share: FramesShare;
+}
 
 export class World implements Subject {
   readonly machine: Machine;
@@ -30,7 +42,8 @@ export class World implements Subject {
   readonly #segment: Uint8Array;
   readonly #memoryBytes: number;
   #isFirstMemory = true;
-  #disk: Disk | undefined;
+  readonly #disk: Disk;
+  #start: Start | undefined;
   readonly #checked = new Set<number>();
 
   constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "") {
@@ -44,6 +57,7 @@ export class World implements Subject {
     this.scenario = this.#modules.load(path)["scenario"] as Scenario;
     this.#stage = this.#modules.load("explore/races/stage.js") as unknown as typeof import("../races/stage.js");
     this.#blank = new Uint32Array(this.machine.words.words.length);
+    this.#disk = this.#newDisk();
   }
 
   get everyPoint(): boolean {
@@ -105,7 +119,7 @@ export class World implements Subject {
       two ^= two >>> 15;
     };
     for (const byte of this.#segment) add(byte);
-    add((this.#disk as Disk).hash);
+    add(this.#disk.hash);
     add(machine.nowMs | 0);
     for (const thread of machine.threads) {
       add(thread.one);
@@ -118,46 +132,59 @@ export class World implements Subject {
 
   run(turns: Turns): boolean {
     const { machine, scenario } = this;
-    machine.begin(this.#blank);
-    this.#isFirstMemory = true;
-    this.#segment.fill(0);
-    this.#disk = this.#newDisk();
+    this.#start ??= this.#setStage();
+    const { words, segment, medium, share } = this.#start;
+    this.#begin(words);
+    this.#segment.set(segment);
+    this.#disk.medium.restore(medium);
     const names = Object.keys(scenario.actors);
     const threads = names.map((name) => machine.addThread(name));
     const footing = this.#footing();
-    const actors: Actor[] = [];
-    const [first] = threads;
-    if (!first) throw new Error("a scenario has actors");
-    this.#quietly(first, () => this.#stage.openStage(footing), (actor) => actors.push(actor as Actor));
-    const share = this.#stage.shareStage(actors[0] as Actor, footing);
-    for (const thread of threads.slice(1))
-      this.#quietly(thread, () => this.#stage.joinStage(share, footing), (actor) => actors.push(actor as Actor));
-    if (scenario.prepare) this.#quietly(first, () => scenario.prepare?.(actors[0] as Actor));
+    const actors = threads.map((thread) => {
+      machine.enter(thread);
+      return machine.nowIfAny(this.#stage.joinStage(share, footing)) as Actor;
+    });
     machine.words.settle();
-    for (const thread of threads) thread.one = thread.two = 0;
     const ends: (OwnPromise | undefined)[] = [];
     threads.forEach((thread, at) => {
       const script = scenario.actors[names[at] as string] as (actor: Actor) => unknown;
-      thread.post({ mark: 1, job: () => startedBy(script(actors[at] as Actor), (promise) => (ends[at] = promise)) });
+      thread.post({ mark: 1, job: () => startedBy(script(actors[at] as Actor), (promise) => (ends[at] = promise as OwnPromise)) });
     });
     if (!machine.run(turns)) return false;
     this.#inspect(threads, ends, actors);
     return true;
   }
 
+  #begin(words: Uint32Array): void {
+    this.machine.begin(words);
+    this.#disk.begin();
+  }
+
+  /** Opens the cache and prepares the scenario once, in a thread that leaves: where every run begins. */
+  #setStage(): Start {
+    const { machine, scenario } = this;
+    this.#begin(this.#blank);
+    this.#disk.medium.fill(scenario.pages);
+    const thread = machine.addThread("stage");
+    const footing = this.#footing();
+    const hand = this.#quietly(thread, () => this.#stage.openStage(footing)) as Actor;
+    if (scenario.prepare) this.#quietly(thread, () => scenario.prepare?.(hand));
+    const share = this.#stage.shareStage(hand, footing);
+    this.#quietly(thread, () => this.#stage.leaveStage(hand));
+    const { words } = machine.words;
+    return { words: words.slice(), segment: this.#segment.slice(), medium: this.#disk.medium.save(), share };
+  }
+
   #newDisk(): Disk {
-    const { MemoryStore } = this.#modules.load("src/stores/memory/memory-store.js") as { MemoryStore: MemoryStoreClass };
     const { PinfoldError } = this.#modules.load("src/base/errors.js") as { PinfoldError: ErrorClass };
-    const contents = new Uint8Array(this.scenario.pages * pageBytes);
-    contents.forEach((_, at) => (contents[at] = Math.floor(at / pageBytes) + 1));
-    const medium = new MemoryStore({ contents, capacityBytes: 16 * pageBytes, key: "model" });
-    const { failuresMax = 0, grantsLater = false } = this.scenario;
+    const { failuresMax = 0, grantsLater = false, capacity = blocksMax } = this.scenario;
+    const medium = new Medium({ blocks: blocksMax, blockBytes, pageBytes, capacity });
     return new Disk(this.machine, medium, { failuresMax, grantsLater }, (code, message) => new PinfoldError(code, message));
   }
 
   #footing(): Footing {
     const { machine } = this;
-    const disk = this.#disk as Disk;
+    const disk = this.#disk;
     const at = (frame: number) => machine.extra(1 + frame);
     const bytes = {
       store: (frame: number, offset: number, value: number) =>
@@ -184,23 +211,21 @@ export class World implements Subject {
     };
   }
 
-  /** Runs something alone, to its end. */
-  #quietly(thread: VirtualThread, work: () => unknown, then: (answer: unknown) => void = () => {}): void {
+  /** Runs something alone, to its end. @returns what it, or its promise, answers @throws what it throws */
+  #quietly(thread: VirtualThread, work: () => unknown): unknown {
     const { machine } = this;
-    const disk = this.#disk as Disk;
     machine.quiet++;
-    disk.isPrompt = true;
-    let promise: OwnPromise | undefined;
-    thread.post({ mark: 0, job: () => startedBy(work(), (made) => (promise = made)) });
+    this.#disk.isPrompt = true;
+    let answer: unknown;
+    thread.post({ mark: 0, job: () => startedBy(work(), (made) => (answer = made)) });
     machine.run({ decide: (enabled) => 31 - Math.clz32(enabled) });
     machine.quiet--;
-    disk.isPrompt = false;
-    if (promise?.state === "rejected") {
-      promise.isHandled = true;
-      throw promise.value;
-    }
-    if (promise?.state === "pending") throw new Violation("deadlock", "what runs alone does not end");
-    then(promise?.value);
+    this.#disk.isPrompt = false;
+    if (!(answer instanceof OwnPromise)) return answer;
+    answer.isHandled = true;
+    if (answer.state === "rejected") throw answer.value;
+    if (answer.state === "pending") throw new Violation("deadlock", "what runs alone does not end");
+    return answer.value;
   }
 
   /** Looks at a run that has ended. @throws Violation */
@@ -220,13 +245,12 @@ export class World implements Subject {
     if (this.#checked.has(state)) return;
     const [first] = threads;
     const [actor] = actors;
-    const { medium } = this.#disk as Disk;
+    const { medium } = this.#disk;
     try {
       this.#quietly(first as VirtualThread, () => (actor as Actor).sync());
       this.#quietly(first as VirtualThread, () => (actor as Actor).verify());
-      const bytes = medium.snapshot();
       this.#quietly(first as VirtualThread, () =>
-        this.scenario.check(actor as Actor, (position) => bytes[position] ?? 0),
+        this.scenario.check(actor as Actor, (position) => medium.bytes[position] ?? 0),
       );
     } catch (error) {
       if (error instanceof Violation) throw error;
@@ -236,12 +260,9 @@ export class World implements Subject {
   }
 }
 
-/** Tells the promise of an async function that was transformed, once it is made. */
-function startedBy(made: unknown, hear: (promise: OwnPromise) => void): unknown {
-  return (function* (): Play<void> {
-    const answer = yield* made as Play<unknown>;
-    if (answer instanceof OwnPromise) hear(answer);
-  })();
+/** Tells what a function that was transformed answers: of an async one, its promise. */
+function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> {
+  hear(isGenerator(made) ? yield* made : made);
 }
 
 function planBytes(modules: Modules, memoryBytes: number): number {
