@@ -5,7 +5,7 @@
  * See also: scenario.ts, ../runtime/world.ts (who sets the stage).
  */
 import type { Clock } from "../../src/base/clock.js";
-import type { AddressSpace } from "../../src/cache/space.js";
+import { AddressSpace } from "../../src/cache/space.js";
 import { Frames, type FramesShare } from "../../src/frames/frames.js";
 import { Core, type CoreOptions } from "../../src/mapping/core.js";
 import { openFile } from "../../src/mapping/lifetime.js";
@@ -145,7 +145,13 @@ export function leaveStage({ core, space }: Actor): void {
 /** An actor's thread. */
 export function joinStage(share: FramesShare, footing: Footing): Actor {
   const core = new Core(optionsFor(footing), footing.clock, Frames.attach(share), () => footing.attach());
-  const space = core.space(0) as AddressSpace;
+  // As Core.adopt, which reads the file's facts first: that takes longer than many a run.
+  const space = new AddressSpace(0, core.frames, footing.attach(), {
+    readOnly: false,
+    durability: "device",
+    isRemote: false,
+  });
+  core.spaces[0] = space;
   core.directory.addOpeners(space.id, core.frames.thread, 1);
   return new Actor(core, space, footing);
 }

@@ -1,7 +1,7 @@
 /**
  * The names with `$` that the transformed sources use (../transform/rewrite.ts), for one machine.
  */
-import { type Machine, SWITCH } from "./machine.js";
+import { type AtomicName, type Machine, SWITCH } from "./machine.js";
 import { OwnAbortController, OwnAbortSignal, OwnPromise, isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
 import type { VirtualThread } from "./thread.js";
@@ -83,22 +83,21 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
     if (machine.quiet === 0) here().note(value);
     return value;
   };
-  const operate = (site: number, array: Int32Array, at: number, name: string, work: (before: number) => number | undefined): unknown => {
-    const word = wordOf(array, at);
-    if (word < 0) {
-      const before = array[at] as number;
-      const after = work(before);
-      if (after !== undefined) array[at] = after;
-      return before;
-    }
-    const changes = name !== "load" && name !== "peek";
-    return machine.operate(site, word, changes, () => `${name} ${word * 4}`, () => {
-      const before = (words.words[word] as number) | 0;
-      const after = work(before);
-      if (after !== undefined) words.write(word, after);
-      return learn(before);
-    });
+  /** Memory of one thread alone is changed at once. */
+  const own = (name: AtomicName, array: Int32Array, at: number, a: number, b: number): number => {
+    const before = array[at] as number;
+    if (name === "store" || name === "poke") array[at] = a;
+    else if (name === "add") array[at] = before + a;
+    else if (name === "or") array[at] = before | a;
+    else if (name === "swap" && before === a) array[at] = b;
+    return before;
   };
+  const atomic =
+    (name: AtomicName) =>
+    (site: number, array: Int32Array, at: number, a = 0, b = 0): unknown => {
+      const word = wordOf(array, at);
+      return word < 0 ? own(name, array, at, a, b) : machine.atomic(site, name, word, a, b);
+    };
   return {
     ...arrays,
     $switch: SWITCH,
@@ -142,14 +141,13 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
     $meta: { url: "file:///pinfold" },
     $unexplored: (what: string) => new Error(`not explored: ${what}`),
     $step: machine.step.bind(machine),
-    $load: (site: number, array: Int32Array, at: number) => operate(site, array, at, "load", () => undefined),
-    $peek: (site: number, array: Int32Array, at: number) => operate(site, array, at, "peek", () => undefined),
-    $store: (site: number, array: Int32Array, at: number, value: number) => operate(site, array, at, "store", () => value),
-    $poke: (site: number, array: Int32Array, at: number, value: number) => operate(site, array, at, "poke", () => value),
-    $add: (site: number, array: Int32Array, at: number, value: number) => operate(site, array, at, "add", (before) => before + value),
-    $or: (site: number, array: Int32Array, at: number, value: number) => operate(site, array, at, "or", (before) => before | value),
-    $compareExchange: (site: number, array: Int32Array, at: number, expected: number, value: number) =>
-      operate(site, array, at, "swap", (before) => (before === expected ? value : undefined)),
+    $load: atomic("load"),
+    $peek: atomic("peek"),
+    $store: atomic("store"),
+    $poke: atomic("poke"),
+    $add: atomic("add"),
+    $or: atomic("or"),
+    $compareExchange: atomic("swap"),
     $notify(site: number, array: Int32Array, at: number): unknown {
       const word = wordOf(array, at);
       return machine.operate(site, word, true, () => `notify ${word * 4}`, () => machine.notify(word));
@@ -170,6 +168,6 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
         return machine.block(word, timeoutMs);
       });
     },
-    $own: { Promise: OwnPromise, AbortController: OwnAbortController, AbortSignal: OwnAbortSignal, WebAssembly: {} },
+    $own: { Promise: OwnPromise, AbortController: OwnAbortController, AbortSignal: OwnAbortSignal, SharedArrayBuffer: ArrayBuffer },
   };
 }

@@ -49,6 +49,8 @@ interface Sleeper {
   readonly promise: OwnPromise | undefined;
 }
 
+export type AtomicName = "load" | "peek" | "store" | "poke" | "add" | "or" | "swap";
+
 /** What was done, for people. */
 export interface Traced {
   readonly thread: number;
@@ -258,6 +260,40 @@ export class Machine {
     (this.current as VirtualThread).note(answer ?? 0);
     this.onTrace?.({ thread: (this.current as VirtualThread).number, site, what: `${work.name}(${taken.slice(0, work.length).join(", ")})${answer === undefined ? "" : ` = ${answer}`}` });
     return answer;
+  }
+
+  /** One atomic operation on a word, or a plain access to it. What was there before. */
+  atomic(site: number, name: AtomicName, word: number, a = 0, b = 0): unknown {
+    if (this.quiet > 0) return this.#change(name, word, a, b);
+    if ((this.everyPoint || this.#isContended(word, name !== "load" && name !== "peek")) && !this.#goesOn()) {
+      (this.current as VirtualThread).redo = () => this.#atomicNow(site, name, word, a, b);
+      return SWITCH;
+    }
+    return this.#atomicNow(site, name, word, a, b);
+  }
+
+  #atomicNow(site: number, name: AtomicName, word: number, a: number, b: number): number {
+    const before = this.#change(name, word, a, b);
+    // A swap that found something else, or puts what is there, changes nothing.
+    const thread = this.current as VirtualThread;
+    const isBlind = name === "store" || name === "poke";
+    if (!isBlind) {
+      this.#note(word, false);
+      thread.note(before);
+    }
+    if (this.words.words[word] !== before >>> 0) this.#note(word, true);
+    this.onTrace?.({ thread: thread.number, site, what: `${name} ${word * 4} = ${before}` });
+    return before;
+  }
+
+  #change(name: AtomicName, word: number, a: number, b: number): number {
+    const { words } = this;
+    const before = (words.words[word] as number) | 0;
+    if (name === "store" || name === "poke") words.write(word, a);
+    else if (name === "add") words.write(word, before + a);
+    else if (name === "or") words.write(word, before | a);
+    else if (name === "swap" && before === a) words.write(word, b);
+    return before;
   }
 
   /** One operation on a word, or on something else that is contended for (`at` from `extra`). */

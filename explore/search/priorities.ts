@@ -13,6 +13,7 @@
  */
 import { Numbers } from "./numbers.js";
 import { alternativesMax } from "./subject.js";
+import { lowest } from "./turns.js";
 
 export class Priorities {
   readonly #numbers = new Numbers(0);
@@ -53,12 +54,10 @@ export class Priorities {
   }
 
   #highest(enabled: number): number {
-    let highest = -1;
-    for (let alternative = 0; alternative < alternativesMax; alternative++) {
-      if (((enabled >>> alternative) & 1) === 0) continue;
-      if (highest < 0 || (this.#priorities[alternative] as number) > (this.#priorities[highest] as number)) {
-        highest = alternative;
-      }
+    let highest = lowest(enabled);
+    for (let rest = enabled & (enabled - 1); rest !== 0; rest &= rest - 1) {
+      const other = lowest(rest);
+      if ((this.#priorities[other] as number) > (this.#priorities[highest] as number)) highest = other;
     }
     return highest;
   }

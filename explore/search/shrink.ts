@@ -2,10 +2,11 @@
  * A simpler schedule for the same violation, so that people can read it: fewer preemptions, then fewer changes of turn, then fewer
  * turns. The same violation is one of the same kind with the same sentence.
  *
- * First by search: with a bound of 0, 1, 2, ... preemptions, as long as that is fewer. Then by rewriting: a schedule is a list of
- * *segments*, one alternative with a number of turns. Segments are moved to others of the same alternative, left out, or the rest is
- * left to itself; what then happens is noted, and kept if it is the same violation and simpler. (Segments that are
- * left out happen later, by themselves.) Both are greedy and end after a number of runs: the result need not be the simplest.
+ * By rewriting: a schedule is a list of *segments*, one alternative with a number of turns. Segments are moved to others of the same
+ * alternative, or left out, or the rest is left to itself; what then happens is noted, and kept if it is the same violation and
+ * simpler. (A segment that is left out happens later, by itself.) This is cheap, and greedy. Then by search, with a bound of 0, 1, 2, ...
+ * preemptions as long as that is fewer than rewriting came to; what it finds is rewritten too. All this ends after a number of runs;
+ * where they are enough, no schedule has fewer preemptions.
  *
  * See also: schedule.ts, exhaustive.ts.
  */
@@ -21,8 +22,8 @@ export interface ShrinkLimits {
 }
 
 const runsMaxDefault = 10_000;
-/** What of the runs each of the two ways may use. */
-const searchShare = 0.7;
+/** What of the runs each rewriting may use. */
+const rewritingShare = 0.2;
 /** Bounds to be tried: a search with more would not end. */
 const boundMost = 4;
 
@@ -34,16 +35,14 @@ export function shrink(subject: Subject, schedule: Schedule, limits: ShrinkLimit
   const runsMax = limits.runsMax ?? runsMaxDefault;
   const given = replay(subject, schedule);
   if (given === undefined) throw new Error("a schedule that ends in no violation cannot be made simpler");
-  const searched = searchFewer(subject, given, Math.floor(runsMax * searchShare));
-  return new Rewriting(subject, searched.violation, runsMax - searched.runs).run();
+  const rewritingMax = Math.ceil(runsMax * rewritingShare);
+  const rewritten = new Rewriting(subject, given, rewritingMax).run();
+  const fewer = searchFewer(subject, rewritten, runsMax - 2 * rewritingMax);
+  return fewer === undefined ? rewritten : new Rewriting(subject, fewer, rewritingMax).run();
 }
 
 /** Looks for the violation with fewer preemptions; the fewest first. */
-function searchFewer(
-  subject: Subject,
-  given: FoundViolation,
-  runsMax: number,
-): { violation: FoundViolation; runs: number } {
+function searchFewer(subject: Subject, given: FoundViolation, runsMax: number): FoundViolation | undefined {
   let runs = 0;
   for (let bound = 0; bound < given.preemptions && bound <= boundMost && runs < runsMax; bound++) {
     const result = search(subject, {
@@ -53,9 +52,9 @@ function searchFewer(
     });
     runs += result.runs;
     const [violation] = result.violations;
-    if (violation !== undefined) return { violation, runs };
+    if (violation !== undefined) return violation;
   }
-  return { violation: given, runs };
+  return undefined;
 }
 
 class Rewriting {

@@ -23,11 +23,15 @@ export interface Turns {
 }
 
 export interface Subject {
-  /** Ask at every point, also where only one alternative is enabled, or nobody contends for what it is about to touch. */
+  /**
+   * Ask at every point, also where only one alternative is enabled, or nobody contends for what it is about to touch. Where a point is
+   * left out, `current` goes on, or the lowest enabled one if there is no `current`.
+   */
   everyPoint: boolean;
   /**
    * Set by a run that met contention it did not know of: points of earlier runs may have been left out, and what was explored so far
-   * may lack something. The search clears it and begins again.
+   * may lack something. The search clears it and begins again. Between two such runs, the same turns lead to the same points. Who is
+   * kept waiting for a word contends for it, though it has not touched it yet.
    */
   learnt: boolean;
   /**
@@ -35,11 +39,16 @@ export interface Subject {
    * @throws Violation
    */
   run(turns: Turns): boolean;
-  /** During `decide`: a hash (an exact integer below 2^53) of everything that what follows depends on, whose turn it is apart. */
+  /**
+   * During `decide`: a hash (an exact integer below 2^53) of everything that what follows depends on, whose turn it is apart. The same
+   * with `everyPoint` and without; so a schedule of some points is made one of all points.
+   */
   state(): number;
   /**
    * During `decide`, and when a run has ended: which words were read and written since the last `decide`, each as a mask of 32 bits
-   * by hash. Two stretches of different alternatives commute if neither writes what the other reads or writes.
+   * by hash. Two stretches of different alternatives commute if neither writes what the other reads or writes: what an alternative
+   * will do next, and whether it is enabled, changes only by a stretch that conflicts with its next one. Where points were left out
+   * because one alternative alone was enabled, a stretch is of several. After a violation they are not looked at.
    */
   readonly reads: number;
   readonly writes: number;

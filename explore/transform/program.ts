@@ -86,7 +86,10 @@ export function sourceProgram(files: readonly string[], mutants: readonly Mutant
       if (!isWordsSource(file)) copies.set(join(root, copyOf(file, mutant.name)), text);
     }
   }
-  const host = ts.createCompilerHost({ ...options, rootDir: root });
+  // Not where this process happens to run.
+  const rooted = { ...options, rootDir: root, typeRoots: [join(root, "node_modules/@types")] };
+  const host = ts.createCompilerHost(rooted);
+  host.getCurrentDirectory = () => root;
   const { fileExists, readFile, getSourceFile } = host;
   host.fileExists = (path) => copies.has(path) || fileExists.call(host, path);
   host.readFile = (path) => copies.get(path) ?? readFile.call(host, path);
@@ -97,7 +100,7 @@ export function sourceProgram(files: readonly string[], mutants: readonly Mutant
   };
   return ts.createProgram({
     rootNames: [...files.map((file) => join(root, file)), ...copies.keys()],
-    options: { ...options, rootDir: root },
+    options: rooted,
     host,
   });
 }

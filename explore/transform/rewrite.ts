@@ -19,7 +19,7 @@ import { inlined } from "./constants.js";
 const { factory } = ts;
 
 /** What the globals are in place of which the runtime puts its own. */
-const ownGlobals: ReadonlySet<string> = new Set(["Promise", "AbortController", "AbortSignal", "WebAssembly"]);
+const ownGlobals: ReadonlySet<string> = new Set(["Promise", "AbortController", "AbortSignal", "WebAssembly", "SharedArrayBuffer"]);
 
 export interface Sites {
   /** The number of a place in the sources. */

@@ -94,9 +94,10 @@ describe("limits", () => {
         [{ kind: "store", word: 0, value: 1 }],
       ],
     };
-    const subject = new ProgramSubject(wrong, { throws: true });
-    const { violations } = search(subject, { violationsMax: 100, warmUpRuns: 0 });
-    assert.equal(violations.length, 2);
+    const subject = new ProgramSubject(wrong, { throws: true, everyPoint: true });
+    search(subject);
+    const result = search(subject, { violationsMax: 100, warmUpRuns: 0 });
+    assert.deepEqual([result.passes, result.violations.length], [1, 2]);
   });
 });
 
@@ -144,6 +145,10 @@ describe("learning", () => {
     assert.equal(search(new Learner(1), { warmUpRuns: 20 }).passes, 1);
   });
 
+  test("after a pass that learnt something random runs learn more", () => {
+    assert.ok(search(new Learner(10), { warmUpRuns: 0 }).passes < 10);
+  });
+
   test("a subject that never stops learning is not searched for ever", () => {
     const subject = new Learner(Infinity);
     const result = search(subject, { passesMax: 7 });
@@ -155,11 +160,18 @@ describe("learning", () => {
     class Fickle extends Learner {
       override run(turns: Turns): boolean {
         this.runs++;
-        turns.decide(this.runs % 2 === 0 ? 5 : 3, -1);
+        turns.decide(this.runs === 1 ? 3 : 5, -1);
         return turns.decide(3, -1) >= 0;
       }
     }
-    assert.throws(() => search(new Fickle(0), { reduction: "none", warmUpRuns: 0 }), /did not do the same again/);
+    class Hasty extends Learner {
+      override run(turns: Turns): boolean {
+        return ++this.runs > 1 || (turns.decide(1, 0) >= 0 && turns.decide(3, -1) >= 0);
+      }
+    }
+    for (const subject of [new Fickle(0), new Hasty(0)]) {
+      assert.throws(() => search(subject, { reduction: "none", warmUpRuns: 0 }), /did not do the same again/);
+    }
   });
 });
 
