@@ -1,5 +1,6 @@
 /**
- * Builds the tree into build/: page words (AssemblyScript -> wasm), then everything else (TypeScript -> JavaScript).
+ * Builds the tree into build/: page words (AssemblyScript -> wasm), everything else (TypeScript -> JavaScript), then the sources as
+ * the explorer runs them.
  * Nothing is done where no input changed; `--force` builds all of it again.
  *
  * Outputs whose source is gone are removed, so that a deleted test does not run on.
@@ -59,6 +60,15 @@ function buildTypeScript() {
   });
 }
 
+/** The sources once more, as the explorer runs them (explore/transform/). */
+function buildInterleaved() {
+  const inputs = ["src", "explore"].flatMap(filesBelow).filter((path) => path.endsWith(".ts"));
+  const hash = hashOf([...inputs, "package.json", "package-lock.json"]);
+  whenChanged("interleaved", hash, ["build/explore/interleaved.json"], () =>
+    runNode("build/explore/transform/build.js", []),
+  );
+}
+
 function removeStale(sources) {
   for (const folder of compiledFolders) {
     for (const path of filesBelow(`build/${folder}`)) {
@@ -74,10 +84,11 @@ export function build({ force = false } = {}) {
   setup();
   mkdirSync(buildDir, { recursive: true });
   if (force) {
-    for (const name of ["words.stamp", "typescript.stamp"]) rmSync(join(buildDir, name), { force: true });
+    for (const name of ["words.stamp", "typescript.stamp", "interleaved.stamp"]) rmSync(join(buildDir, name), { force: true });
   }
   buildWords();
   buildTypeScript();
+  buildInterleaved();
 }
 
 if (process.argv[1] === import.meta.filename) build({ force: process.argv.includes("--force") });

@@ -34,4 +34,6 @@ export interface Scenario {
   readonly underReference: "none" | "some";
   /** The guard of this race, taken out. */
   readonly without: readonly Replacement[];
+  /** Where the race is found without its guard. Default "locked". */
+  readonly found?: "locked" | "counted";
 }

@@ -1,20 +1,9 @@
 /**
  * Constants of the layout, written where they are used: to look them up in their module at each use would take longer than many
- * of the functions that use them. Tables of fixed length are shorter in the explorer, so that a memory is small.
+ * of the functions that use them.
  */
 import ts from "typescript-api";
-
-/** Lengths of tables in the explorer, in place of those in src/sync/layout.ts. */
-export const shortTables: Readonly<Record<string, number>> = {
-  THREADS_MAX: 4,
-  MAPPINGS_MAX: 2,
-  NODES_MAX: 12,
-  TRANSFERS_MAX: 2,
-  TRANSITS_MAX: 4,
-  SCOPE_HOLDS_MAX: 8,
-  FACTS_BYTES: 512,
-  HEADER_BYTES: 384,
-};
+import { shortTables } from "./short-tables.js";
 
 /** The number that `layout.NAME` stands for. */
 export function inlined(node: ts.PropertyAccessExpression, checker: ts.TypeChecker): ts.Expression | undefined {

@@ -7,8 +7,8 @@ import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import ts from "typescript-api";
 import { Colors } from "./colors.js";
-import { shortTables } from "./constants.js";
 import { type Mutant, copyOf, filesBelow, isWordsSource, packageRoot, replaced, sourceProgram } from "./program.js";
+import { shortTables } from "./short-tables.js";
 import { Rewriter, type Sites } from "./rewrite.js";
 import { transform } from "../words/transform.js";
 
@@ -20,6 +20,8 @@ export interface Interleaved {
   readonly sites: readonly string[];
   /** The page words as `plain` functions and as `steps`, by mutant; "" for the sources as they are. */
   readonly words: Readonly<Record<string, { readonly plain: string; readonly steps: string }>>;
+  /** Scenarios, as "explore/races/r06-title.ts". */
+  readonly scenarios?: readonly string[];
   /** Which modules each mutant replaces: by the path of the original. */
   readonly mutants: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
