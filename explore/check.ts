@@ -25,7 +25,11 @@ export interface CheckOptions {
   readonly boundMax?: number;
   readonly nowMs: () => number;
   /** A search begins, or has gone on. */
-  readonly onProgress?: (task: CheckTask, progress: Progress, all: { readonly done: number; readonly total: number }) => void;
+  readonly onProgress?: (
+    task: CheckTask,
+    progress: Progress,
+    all: { readonly done: number; readonly total: number },
+  ) => void;
   readonly onResult?: (result: CheckResult) => void;
 }
 
@@ -51,7 +55,10 @@ export function readInterleaved(): Interleaved {
 }
 
 /** All searches of a check, in order. */
-export function tasksOf(source: Interleaved, { races, boundMax = Infinity }: Pick<CheckOptions, "races" | "boundMax">): CheckTask[] {
+export function tasksOf(
+  source: Interleaved,
+  { races, boundMax = Infinity }: Pick<CheckOptions, "races" | "boundMax">,
+): CheckTask[] {
   const tasks: CheckTask[] = [];
   for (const path of source.scenarios ?? []) {
     const file = path.replace(/\.ts$/, ".js");
@@ -94,7 +101,11 @@ function checkOne(
   const startMs = nowMs();
   const world = new World(source, task.file, task.protocol, task.without ?? "");
   const { race, title, protocol, without, expected } = task;
-  const { schedules, states, complete, bound, violations } = search(world, { bound: task.bound, schedulesMax, progress });
+  const { schedules, states, complete, bound, violations } = search(world, {
+    bound: task.bound,
+    schedulesMax,
+    progress,
+  });
   const [first] = violations;
   const shown = first && shrink(world, first.schedule);
   return {

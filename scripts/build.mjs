@@ -84,7 +84,8 @@ export function build({ force = false } = {}) {
   setup();
   mkdirSync(buildDir, { recursive: true });
   if (force) {
-    for (const name of ["words.stamp", "typescript.stamp", "interleaved.stamp"]) rmSync(join(buildDir, name), { force: true });
+    for (const name of ["words.stamp", "typescript.stamp", "interleaved.stamp"])
+      rmSync(join(buildDir, name), { force: true });
   }
   buildWords();
   buildTypeScript();

@@ -89,7 +89,9 @@ export class Disk {
     const slot = this.#takeSlot();
     const done = (isFailed: boolean) => {
       this.#busy[slot] = false;
-      machine.outside = machine.outside.filter((one) => one.alternative !== failBit + slot && one.alternative !== diskBit + slot);
+      machine.outside = machine.outside.filter(
+        (one) => one.alternative !== failBit + slot && one.alternative !== diskBit + slot,
+      );
       machine.onTrace?.({ thread: isFailed ? failBit : diskBit, site: -1, what: isFailed ? `${what} fails` : what });
       if (!isFailed) succeed();
       else {

@@ -122,7 +122,12 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
     *$promise(executor: (resolve: Callback, reject: Callback) => unknown): Play<OwnPromise> {
       const promise = new OwnPromise();
       try {
-        yield* run(executor((value) => promise.resolve(value), (reason) => promise.reject(reason)));
+        yield* run(
+          executor(
+            (value) => promise.resolve(value),
+            (reason) => promise.reject(reason),
+          ),
+        );
       } catch (error) {
         promise.reject(error);
       }
@@ -150,24 +155,47 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
     $compareExchange: atomic("swap"),
     $notify(site: number, array: Int32Array, at: number): unknown {
       const word = wordOf(array, at);
-      return machine.operate(site, word, true, () => `notify ${word * 4}`, () => machine.notify(word));
+      return machine.operate(
+        site,
+        word,
+        true,
+        () => `notify ${word * 4}`,
+        () => machine.notify(word),
+      );
     },
     $waitAsync(site: number, array: Int32Array, at: number, value: number): unknown {
       const word = wordOf(array, at);
-      return machine.operate(site, word, true, () => `waitAsync ${word * 4}`, () => {
-        if (learn((words.words[word] as number) | 0) !== value) return { async: false, value: "not-equal" };
-        const promise = new OwnPromise();
-        machine.sleep(word, promise);
-        return { async: true, value: promise };
-      });
+      return machine.operate(
+        site,
+        word,
+        true,
+        () => `waitAsync ${word * 4}`,
+        () => {
+          if (learn((words.words[word] as number) | 0) !== value) return { async: false, value: "not-equal" };
+          const promise = new OwnPromise();
+          machine.sleep(word, promise);
+          return { async: true, value: promise };
+        },
+      );
     },
     $wait(site: number, array: Int32Array, at: number, value: number, timeoutMs: number): unknown {
       const word = wordOf(array, at);
-      return machine.operate<unknown>(site, word, true, () => `wait ${word * 4}`, () => {
-        if (learn((words.words[word] as number) | 0) !== value) return "not-equal";
-        return machine.block(word, timeoutMs);
-      });
+      return machine.operate<unknown>(
+        site,
+        word,
+        true,
+        () => `wait ${word * 4}`,
+        () => {
+          if (learn((words.words[word] as number) | 0) !== value) return "not-equal";
+          return machine.block(word, timeoutMs);
+        },
+      );
     },
-    $own: { Promise: OwnPromise, AbortController: OwnAbortController, AbortSignal: OwnAbortSignal, SharedArrayBuffer: ArrayBuffer },
+    $own: {
+      Promise: OwnPromise,
+      AbortController: OwnAbortController,
+      AbortSignal: OwnAbortSignal,
+      SharedArrayBuffer: ArrayBuffer,
+    },
   };
 }

@@ -195,7 +195,9 @@ export class Machine {
 
   #isContended(at: number, changes: boolean): boolean {
     const mine = 1 << (this.current as VirtualThread).number;
-    const theirs = changes ? (this.#lookers[at] as number) | (this.#changers[at] as number) : (this.#changers[at] as number);
+    const theirs = changes
+      ? (this.#lookers[at] as number) | (this.#changers[at] as number)
+      : (this.#changers[at] as number);
     return (theirs & ~mine) !== 0;
   }
 
@@ -215,7 +217,19 @@ export class Machine {
   // Operations.
 
   /** One step of the page words. */
-  step(site: number, work: (...taken: number[]) => number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0): unknown {
+  step(
+    site: number,
+    work: (...taken: number[]) => number,
+    a = 0,
+    b = 0,
+    c = 0,
+    d = 0,
+    e = 0,
+    f = 0,
+    g = 0,
+    h = 0,
+    i = 0,
+  ): unknown {
     if (this.quiet > 0) return work(a, b, c, d, e, f, g, h, i);
     const { words } = this;
     const mark = words.mark();
@@ -258,7 +272,11 @@ export class Machine {
     words.read.length = 0;
     words.changedSince(mark, (word) => this.#note(word, true));
     (this.current as VirtualThread).note(answer ?? 0);
-    this.onTrace?.({ thread: (this.current as VirtualThread).number, site, what: `${work.name}(${taken.slice(0, work.length).join(", ")})${answer === undefined ? "" : ` = ${answer}`}` });
+    this.onTrace?.({
+      thread: (this.current as VirtualThread).number,
+      site,
+      what: `${work.name}(${taken.slice(0, work.length).join(", ")})${answer === undefined ? "" : ` = ${answer}`}`,
+    });
     return answer;
   }
 
@@ -302,7 +320,11 @@ export class Machine {
     const done = (): T => {
       this.#note(at, changes);
       const answer = work();
-      this.onTrace?.({ thread: (this.current as VirtualThread).number, site, what: `${what()}${answer === undefined ? "" : ` = ${String(answer)}`}` });
+      this.onTrace?.({
+        thread: (this.current as VirtualThread).number,
+        site,
+        what: `${what()}${answer === undefined ? "" : ` = ${String(answer)}`}`,
+      });
       return answer;
     };
     if ((this.everyPoint || this.#isContended(at, changes)) && !this.#goesOn()) {
@@ -367,7 +389,13 @@ export class Machine {
   // Time.
 
   after(delayMs: number, run: () => unknown, keepAlive = false): { cancel(): void } {
-    const timer = { dueMs: this.nowMs + delayMs, order: this.#order++, thread: this.current as VirtualThread, run, keepAlive };
+    const timer = {
+      dueMs: this.nowMs + delayMs,
+      order: this.#order++,
+      thread: this.current as VirtualThread,
+      run,
+      keepAlive,
+    };
     this.#timers.push(timer);
     return { cancel: () => void (this.#timers = this.#timers.filter((one) => one !== timer)) };
   }
@@ -379,11 +407,16 @@ export class Machine {
     const isNeeded = blocked.length > 0 || this.#timers.some(({ keepAlive }) => keepAlive);
     if (!isNeeded) return false;
     if (++this.#clockMoves > clockMovesMax) throw new Violation("livelock", `no end, however long it takes`);
-    const due = Math.min(...this.#timers.map(({ dueMs }) => dueMs), ...blocked.map(({ blocked: wait }) => wait?.untilMs ?? Infinity));
+    const due = Math.min(
+      ...this.#timers.map(({ dueMs }) => dueMs),
+      ...blocked.map(({ blocked: wait }) => wait?.untilMs ?? Infinity),
+    );
     if (!Number.isFinite(due)) return false;
     this.nowMs = Math.max(this.nowMs, due);
     for (const thread of blocked) if ((thread.blocked?.untilMs ?? Infinity) <= this.nowMs) thread.blocked = undefined;
-    const ready = this.#timers.filter(({ dueMs }) => dueMs <= this.nowMs).sort((a, b) => a.dueMs - b.dueMs || a.order - b.order);
+    const ready = this.#timers
+      .filter(({ dueMs }) => dueMs <= this.nowMs)
+      .sort((a, b) => a.dueMs - b.dueMs || a.order - b.order);
     this.#timers = this.#timers.filter(({ dueMs }) => dueMs > this.nowMs);
     for (const { thread, run, order } of ready) thread.post({ mark: 0x7100 + (order & 0xff), job: run });
     return true;

@@ -146,7 +146,10 @@ export class Medium {
     for (let at = 0; at < pageSize / this.#plan.blockBytes; at++) {
       if (((blocks >>> (at * blockBits.width)) & blockBits.reserved) === 0) continue;
       if (this.#states[first + at] === there && !this.#isZero(first + at))
-        throw new Violation("assertion", `block ${first + at} is given back, though it was written since it was reserved`);
+        throw new Violation(
+          "assertion",
+          `block ${first + at} is given back, though it was written since it was reserved`,
+        );
       this.#states[first + at] = hole;
     }
   }

@@ -61,7 +61,8 @@ export class Modules {
     // oxlint-disable-next-line typescript/no-implied-eval -- the text is made from this repository's own sources
     const run = new Function("exports", "require", ...names, `${text}\n//# sourceURL=interleaved/${path}`);
     run(exports, (name: string) => this.#require(path, name), ...Object.values(this.#globals));
-    if (path === "src/base/limits.js") Object.assign(exports, { limits: { ...(exports["limits"] as object), ...smallLimits } });
+    if (path === "src/base/limits.js")
+      Object.assign(exports, { limits: { ...(exports["limits"] as object), ...smallLimits } });
     return exports;
   }
 

@@ -57,7 +57,13 @@ export class OwnPromise {
     const then = value instanceof OwnPromise ? undefined : (value as { then?: unknown } | null | undefined)?.then;
     if (value instanceof OwnPromise) enqueue(() => value.#react(this.#follower()));
     else if (typeof then === "function")
-      enqueue(() => then.call(value, (one: unknown) => this.#settle("fulfilled", one), (one: unknown) => this.#settle("rejected", one)));
+      enqueue(() =>
+        then.call(
+          value,
+          (one: unknown) => this.#settle("fulfilled", one),
+          (one: unknown) => this.#settle("rejected", one),
+        ),
+      );
     else this.#settle("fulfilled", value);
   }
 

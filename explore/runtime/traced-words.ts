@@ -45,7 +45,8 @@ export class TracedWords implements StepOps {
   }
 
   rewind(mark: number): void {
-    for (let at = this.#log.length - 2; at >= mark; at -= 2) this.#put(this.#log[at] as number, this.#log[at + 1] as number);
+    for (let at = this.#log.length - 2; at >= mark; at -= 2)
+      this.#put(this.#log[at] as number, this.#log[at + 1] as number);
     this.#log.length = mark;
   }
 

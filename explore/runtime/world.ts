@@ -101,7 +101,8 @@ export class World implements Subject {
   }
 
   name(alternative: number): string {
-    if (alternative < this.machine.threads.length) return this.machine.threads[alternative]?.name ?? "?";
+    const actor = Object.keys(this.scenario.actors)[alternative];
+    if (actor !== undefined) return actor;
     const letter = (at: number) => String.fromCharCode(97 + at);
     if (alternative >= eventBit) return `event-${letter(alternative - eventBit)}`;
     if (alternative >= failBit) return `fail-${letter(alternative - failBit)}`;
@@ -148,7 +149,10 @@ export class World implements Subject {
     const ends: (OwnPromise | undefined)[] = [];
     threads.forEach((thread, at) => {
       const script = scenario.actors[names[at] as string] as (actor: Actor) => unknown;
-      thread.post({ mark: 1, job: () => startedBy(script(actors[at] as Actor), (promise) => (ends[at] = promise as OwnPromise)) });
+      thread.post({
+        mark: 1,
+        job: () => startedBy(script(actors[at] as Actor), (promise) => (ends[at] = promise as OwnPromise)),
+      });
     });
     if (!machine.run(turns)) return false;
     this.#inspect(threads, ends, actors);
@@ -179,7 +183,12 @@ export class World implements Subject {
     const { PinfoldError } = this.#modules.load("src/base/errors.js") as { PinfoldError: ErrorClass };
     const { failuresMax = 0, grantsLater = false, capacity = blocksMax } = this.scenario;
     const medium = new Medium({ blocks: blocksMax, blockBytes, pageBytes, capacity });
-    return new Disk(this.machine, medium, { failuresMax, grantsLater }, (code, message) => new PinfoldError(code, message));
+    return new Disk(
+      this.machine,
+      medium,
+      { failuresMax, grantsLater },
+      (code, message) => new PinfoldError(code, message),
+    );
   }
 
   #footing(): Footing {
@@ -188,15 +197,25 @@ export class World implements Subject {
     const at = (frame: number) => machine.extra(1 + frame);
     const bytes = {
       store: (frame: number, offset: number, value: number) =>
-        machine.operation(at(frame), true, () => `bytes of frame ${frame}: [${offset}] = ${value}`, () => {
-          this.#segment[frame * pageBytes + offset] = value;
-        }),
+        machine.operation(
+          at(frame),
+          true,
+          () => `bytes of frame ${frame}: [${offset}] = ${value}`,
+          () => {
+            this.#segment[frame * pageBytes + offset] = value;
+          },
+        ),
       load: (frame: number, offset: number) =>
-        machine.operation(at(frame), false, () => `bytes of frame ${frame}: [${offset}]`, () => {
-          const value = this.#segment[frame * pageBytes + offset] as number;
-          machine.current?.note(value);
-          return value;
-        }),
+        machine.operation(
+          at(frame),
+          false,
+          () => `bytes of frame ${frame}: [${offset}]`,
+          () => {
+            const value = this.#segment[frame * pageBytes + offset] as number;
+            machine.current?.note(value);
+            return value;
+          },
+        ),
     };
     return {
       clock: {
@@ -229,7 +248,11 @@ export class World implements Subject {
   }
 
   /** Looks at a run that has ended. @throws Violation */
-  #inspect(threads: readonly VirtualThread[], ends: readonly (OwnPromise | undefined)[], actors: readonly Actor[]): void {
+  #inspect(
+    threads: readonly VirtualThread[],
+    ends: readonly (OwnPromise | undefined)[],
+    actors: readonly Actor[],
+  ): void {
     threads.forEach((thread, at) => {
       const end = ends[at];
       if (end?.state === "rejected") {
@@ -238,8 +261,10 @@ export class World implements Subject {
       }
       if (end?.state !== "fulfilled") throw new Violation("deadlock", `${thread.name} waits for ever`);
       const orphan = thread.orphans.find(({ isHandled }) => !isHandled);
-      if (orphan) throw new Violation("unhandled", `a rejection in ${thread.name} that nobody handles: ${String(orphan.value)}`);
-      if ((actors[at] as Actor).rescues > 0) throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
+      if (orphan)
+        throw new Violation("unhandled", `a rejection in ${thread.name} that nobody handles: ${String(orphan.value)}`);
+      if ((actors[at] as Actor).rescues > 0)
+        throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
     });
     const state = this.state();
     if (this.#checked.has(state)) return;

@@ -215,7 +215,9 @@ export class Colors {
 }
 
 export function isAsync(node: ts.Node): boolean {
-  return ts.canHaveModifiers(node) && (node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.AsyncKeyword) ?? false);
+  return (
+    ts.canHaveModifiers(node) && (node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.AsyncKeyword) ?? false)
+  );
 }
 
 function nameOf(node: ts.FunctionLikeDeclaration): string | undefined {

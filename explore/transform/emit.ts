@@ -27,7 +27,19 @@ export interface Interleaved {
 }
 
 /** What is explored; of the stores the one in memory, as the medium of the modelled disk. */
-const folders = ["stores/memory", "base", "sync", "frames", "store", "cache", "io", "writeback", "reclaim", "mapping", "api"];
+const folders = [
+  "stores/memory",
+  "base",
+  "sync",
+  "frames",
+  "store",
+  "cache",
+  "io",
+  "writeback",
+  "reclaim",
+  "mapping",
+  "api",
+];
 
 /** Makes everything. @throws Error with file and line where a construct is not known, or a mutant's text is not there. */
 export function interleave(scenarios: readonly string[], mutants: readonly Mutant[]): Interleaved {
@@ -80,7 +92,9 @@ function wordsOf(mutants: readonly Mutant[], root: string): Interleaved["words"]
   };
   for (const mutant of mutants) {
     if (!mutant.replacements.some(({ file }) => isWordsSource(file))) continue;
-    const changed = new Map([...texts].map(([file, text]) => [file, isWordsSource(file) ? replaced(file, text, mutant) : text]));
+    const changed = new Map(
+      [...texts].map(([file, text]) => [file, isWordsSource(file) ? replaced(file, text, mutant) : text]),
+    );
     words[mutant.name] = { plain: transform(changed, "plain"), steps: transform(changed, "steps") };
   }
   return words;

@@ -19,7 +19,13 @@ import { inlined } from "./constants.js";
 const { factory } = ts;
 
 /** What the globals are in place of which the runtime puts its own. */
-const ownGlobals: ReadonlySet<string> = new Set(["Promise", "AbortController", "AbortSignal", "WebAssembly", "SharedArrayBuffer"]);
+const ownGlobals: ReadonlySet<string> = new Set([
+  "Promise",
+  "AbortController",
+  "AbortSignal",
+  "WebAssembly",
+  "SharedArrayBuffer",
+]);
 
 export interface Sites {
   /** The number of a place in the sources. */
@@ -137,7 +143,8 @@ export class Rewriter {
     const defaults: ts.Statement[] = [];
     const parameters = node.parameters.map((parameter) => {
       const { initializer, name } = parameter;
-      if (initializer === undefined || !this.#reaches(initializer)) return this.#within(false, false, () => this.#children(parameter));
+      if (initializer === undefined || !this.#reaches(initializer))
+        return this.#within(false, false, () => this.#children(parameter));
       if (!ts.isIdentifier(name)) return complain(parameter, "a default that can be stopped belongs to a name");
       const value = this.#within(true, false, () => this.#expression(initializer));
       defaults.push(
@@ -162,7 +169,8 @@ export class Rewriter {
     const inner = this.#within(true, isIterator, () => {
       const { body } = node;
       if (body === undefined) return complain(node, "a function without a body");
-      if (!ts.isBlock(body)) return factory.createBlock([factory.createReturnStatement(this.#expression(body as ts.Expression))]);
+      if (!ts.isBlock(body))
+        return factory.createBlock([factory.createReturnStatement(this.#expression(body as ts.Expression))]);
       return this.#children(body);
     });
     const block = factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
@@ -182,7 +190,16 @@ export class Rewriter {
     const body = this.#body(node, []);
     const modifiers = node.modifiers as ts.Modifier[] | undefined;
     const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
-    const method = factory.createMethodDeclaration(modifiers, star, name, undefined, undefined, node.parameters, undefined, body);
+    const method = factory.createMethodDeclaration(
+      modifiers,
+      star,
+      name,
+      undefined,
+      undefined,
+      node.parameters,
+      undefined,
+      body,
+    );
     const taken = node.parameters.map((parameter) => parameter.name as ts.Identifier);
     const at = factory.createPropertyAccessExpression(factory.createThis(), name as ts.Identifier);
     const now = call("$now", factory.createCallExpression(at, undefined, taken));
@@ -197,7 +214,8 @@ export class Rewriter {
   // Expressions.
 
   #identifier(node: ts.Identifier): ts.Node {
-    if (!ownGlobals.has(node.text) || ts.isPropertyAccessExpression(node.parent) && node.parent.name === node) return node;
+    if (!ownGlobals.has(node.text) || (ts.isPropertyAccessExpression(node.parent) && node.parent.name === node))
+      return node;
     if (ts.isPropertyAssignment(node.parent) && node.parent.name === node) return node;
     return factory.createPropertyAccessExpression(factory.createIdentifier("$own"), node.text);
   }
@@ -282,7 +300,9 @@ export class Rewriter {
 
   #new(node: ts.NewExpression): ts.Expression {
     if (!this.#colors.isStoppedPromise(node)) return this.#children(node);
-    return this.#run(call("$promise", this.#expression((node.arguments as ts.NodeArray<ts.Expression>)[0] as ts.Expression)));
+    return this.#run(
+      call("$promise", this.#expression((node.arguments as ts.NodeArray<ts.Expression>)[0] as ts.Expression)),
+    );
   }
 
   #property(node: ts.PropertyAccessExpression): ts.Expression {
@@ -292,7 +312,9 @@ export class Rewriter {
     const name = methodName("get", node.name);
     const object = this.#expression(node.expression);
     if (!ts.isOptionalChain(node))
-      return this.#run(factory.createCallExpression(factory.createPropertyAccessExpression(object, name), undefined, []));
+      return this.#run(
+        factory.createCallExpression(factory.createPropertyAccessExpression(object, name), undefined, []),
+      );
     const chain = factory.createPropertyAccessChain(object, node.questionDotToken, name);
     return this.#runUnknown(factory.createCallChain(chain, undefined, undefined, []));
   }
@@ -309,10 +331,13 @@ export class Rewriter {
 
   #binary(node: ts.BinaryExpression): ts.Expression {
     const assigns = isAssignment(node.operatorToken.kind);
-    if (assigns && ts.isElementAccessExpression(node.left) && this.#colors.isSharedWord(node.left)) return this.#poke(node, node.left);
-    if (!ts.isPropertyAccessExpression(node.left) || this.#colors.accessor(node.left) !== "set") return this.#children(node);
+    if (assigns && ts.isElementAccessExpression(node.left) && this.#colors.isSharedWord(node.left))
+      return this.#poke(node, node.left);
+    if (!ts.isPropertyAccessExpression(node.left) || this.#colors.accessor(node.left) !== "set")
+      return this.#children(node);
     const { operatorToken, left, right } = node;
-    if (operatorToken.kind !== ts.SyntaxKind.EqualsToken) return complain(node, "an accessor that can be stopped is only set");
+    if (operatorToken.kind !== ts.SyntaxKind.EqualsToken)
+      return complain(node, "an accessor that can be stopped is only set");
     if (!ts.isExpressionStatement(node.parent)) return complain(node, "such an assignment is a statement");
     const name = methodName("set", left.name);
     const at = factory.createPropertyAccessExpression(this.#expression(left.expression), name);
@@ -321,7 +346,8 @@ export class Rewriter {
 
   /** A plain store to such a word. */
   #poke(node: ts.BinaryExpression, target: ts.ElementAccessExpression): ts.Expression {
-    if (node.operatorToken.kind !== ts.SyntaxKind.EqualsToken) return complain(node, "a shared word is only read or set");
+    if (node.operatorToken.kind !== ts.SyntaxKind.EqualsToken)
+      return complain(node, "a shared word is only read or set");
     return this.#runPoint("$poke", [
       factory.createNumericLiteral(this.#sites.numberOf(node)),
       this.#expression(target.expression),
@@ -331,14 +357,20 @@ export class Rewriter {
   }
 
   #refuseUpdate(node: ts.PrefixUnaryExpression | ts.PostfixUnaryExpression): void {
-    if (ts.isPropertyAccessExpression(node.operand) && this.#colors.accessor(node.operand) !== undefined && node.operator !== ts.SyntaxKind.ExclamationToken && node.operator !== ts.SyntaxKind.MinusToken)
+    if (
+      ts.isPropertyAccessExpression(node.operand) &&
+      this.#colors.accessor(node.operand) !== undefined &&
+      node.operator !== ts.SyntaxKind.ExclamationToken &&
+      node.operator !== ts.SyntaxKind.MinusToken
+    )
       complain(node, "an accessor that can be stopped is only read or set");
   }
 
   // Iteration.
 
   #forOf(node: ts.ForOfStatement): ts.Statement {
-    if (node.awaitModifier) return factory.createThrowStatement(call("$unexplored", factory.createStringLiteral("for await")));
+    if (node.awaitModifier)
+      return factory.createThrowStatement(call("$unexplored", factory.createStringLiteral("for await")));
     if (!this.#stops || !this.#colors.isForeignIteration(node.expression)) return this.#children(node);
     if (!ts.isVariableDeclarationList(node.initializer)) return complain(node, "a loop declares its variable");
     const [declaration] = node.initializer.declarations;
@@ -347,7 +379,9 @@ export class Rewriter {
     const pass = factory.createIfStatement(
       factory.createStrictEquality(seen, factory.createIdentifier("undefined")),
       factory.createBlock([
-        factory.createExpressionStatement(factory.createYieldExpression(undefined, factory.createIdentifier("undefined"))),
+        factory.createExpressionStatement(
+          factory.createYieldExpression(undefined, factory.createIdentifier("undefined")),
+        ),
         factory.createContinueStatement(),
       ]),
     );

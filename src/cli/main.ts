@@ -8,6 +8,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { parseBytes } from "../base/sizes.js";
+import { type CheckFlags, check } from "./check.js";
 import { type ServeOptions, serve } from "./serve.js";
 
 const usageStatus = 2;
@@ -52,6 +53,19 @@ function build(): Command {
     .action((targets: string[], options: Omit<ServeOptions, "readOnly" | "direct">) =>
       serve(targets, { readOnly: false, direct: false, ...options }),
     );
+  program
+    .command("check")
+    .description(
+      "Run every interleaving of the cache's code, for each race of docs/races.md, with and without its guard.",
+    )
+    .argument("[race...]", "races such as R6; default: all")
+    .option("--quick", "fewer preemptions: under half a minute")
+    .option("--json", "print the report as JSON")
+    .option("--html <file>", "write the report as a page, with each schedule drawn")
+    .option("--replay <file>", "run a schedule of a JSON report again, exactly, and print it")
+    .action(async (races: string[], flags: CheckFlags) => {
+      if (!(await check(races, flags, packageVersion()))) process.exitCode = 1;
+    });
   return program;
 }
 
