@@ -8,9 +8,11 @@ import type { Clock } from "../../src/base/clock.js";
 import { AddressSpace } from "../../src/cache/space.js";
 import { Frames, type FramesShare } from "../../src/frames/frames.js";
 import { Core, type CoreOptions } from "../../src/mapping/core.js";
-import { openFile } from "../../src/mapping/lifetime.js";
+import { write } from "../../src/mapping/copy.js";
+import { invalidate, openFile } from "../../src/mapping/lifetime.js";
 import { pinRange, putPin } from "../../src/mapping/pin.js";
 import type { PinRecord } from "../../src/mapping/pin-registry.js";
+import { punchHole } from "../../src/mapping/punch.js";
 import { sync } from "../../src/mapping/sync.js";
 import { truncate } from "../../src/mapping/truncate.js";
 import { verify } from "../../src/mapping/verify.js";
@@ -94,6 +96,35 @@ export class Actor {
 
   async truncate(size: number): Promise<void> {
     await truncate(this.core, this.space, size, {});
+  }
+
+  /** Writes a whole page full of `value` with a copying write, which extends the file where it ends before. */
+  async write(index: number, value: number): Promise<void> {
+    const { pageSize } = this.space;
+    await write(this.core, this.space, new Uint8Array(pageSize).fill(value), index * pageSize);
+  }
+
+  async punch(index: number): Promise<void> {
+    const { pageSize } = this.space;
+    await punchHole(this.core, this.space, index * pageSize, pageSize, {});
+  }
+
+  /** Drops a clean page. */
+  async invalidate(index: number): Promise<void> {
+    const { pageSize } = this.space;
+    invalidate(this.core, this.space, index * pageSize, pageSize);
+  }
+
+  /** Waits for `work`; an error with one of these codes is a good answer too. Answers the code, or "". */
+  async allow(codes: readonly string[], work: Promise<unknown>): Promise<string> {
+    try {
+      await work;
+      return "";
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === undefined || !codes.includes(code)) throw error;
+      return code;
+    }
   }
 
   /** One round of background write-back, as for somebody who waits for a frame. */

@@ -11,17 +11,16 @@
  * See also: ../transform/rewrite.ts (who calls the `$` functions), thread.ts, world.ts.
  */
 import { STOP, type Turns, Violation } from "../search/subject.js";
-import { OwnPromise, isGenerator, running } from "./promises.js";
+import { Contended } from "./contended.js";
+import { running } from "./promises.js";
 import type { Play } from "./play.js";
 import { VirtualThread } from "./thread.js";
+import { Time } from "./time.js";
 import { TracedWords } from "./traced-words.js";
 
 /** Answer of an operation that was not done: somebody else goes first. */
 export const SWITCH = Symbol("switch");
-/** Yielded where a task awaits. */
-const AWAIT = Symbol("await");
 const operationsMax = 20_000;
-const clockMovesMax = 2_000;
 export const diskBit = 4;
 export const failBit = 12;
 export const eventBit = 20;
@@ -32,21 +31,6 @@ export interface Outside {
   /** Its number as an alternative. */
   readonly alternative: number;
   happen(): void;
-}
-
-interface Timer {
-  readonly dueMs: number;
-  readonly order: number;
-  readonly thread: VirtualThread;
-  readonly run: () => unknown;
-  readonly keepAlive: boolean;
-}
-
-interface Sleeper {
-  readonly word: number;
-  readonly thread: VirtualThread;
-  /** Undefined: the thread is blocked. */
-  readonly promise: OwnPromise | undefined;
 }
 
 export type AtomicName = "load" | "peek" | "store" | "poke" | "add" | "or" | "swap";
@@ -60,12 +44,12 @@ export interface Traced {
 
 export class Machine {
   readonly words: TracedWords;
+  readonly time = new Time();
+  readonly contended: Contended;
   threads: VirtualThread[] = [];
   current: VirtualThread | undefined;
-  nowMs = 1000;
   quiet = 0;
   everyPoint = false;
-  learnt = false;
   reads = 0;
   writes = 0;
   /** Things that were run at once though they could have been stopped. */
@@ -78,24 +62,16 @@ export class Machine {
   #next = -1;
   #isStopped = false;
   #operations = 0;
-  #clockMoves = 0;
-  #timers: Timer[] = [];
-  #sleepers: Sleeper[] = [];
-  #order = 0;
   /** During a step that may be taken back: the hash before it. */
   #hashOne = 0;
   #hashTwo = 0;
   #isSpeculating = false;
-  // Of each word, and of what else can be contended for: which threads look at it and change it.
-  readonly #lookers: Uint8Array;
-  readonly #changers: Uint8Array;
   readonly #extraBase: number;
 
   constructor(bytes: number, extras: number) {
     this.words = new TracedWords(bytes);
     this.#extraBase = this.words.words.length;
-    this.#lookers = new Uint8Array(this.#extraBase + extras);
-    this.#changers = new Uint8Array(this.#extraBase + extras);
+    this.contended = new Contended(this.#extraBase + extras);
   }
 
   /** Begins a run: nobody is there, the memory is as it was. */
@@ -104,15 +80,12 @@ export class Machine {
     this.words.settle();
     this.threads = [];
     this.current = undefined;
-    this.nowMs = 1000;
+    this.time.begin();
     this.quiet = 0;
     this.outside = [];
-    this.#timers = [];
-    this.#sleepers = [];
     this.#next = -1;
     this.#isStopped = false;
     this.#operations = 0;
-    this.#clockMoves = 0;
     this.reads = 0;
     this.writes = 0;
   }
@@ -144,7 +117,7 @@ export class Machine {
       if (next < 0) {
         const enabled = this.enabled();
         if (enabled === 0) {
-          if (!this.#advanceClock()) return true;
+          if (!this.time.advance(this.threads)) return true;
           continue;
         }
         if ((enabled & (enabled - 1)) === 0 && !this.everyPoint) next = 31 - Math.clz32(enabled);
@@ -191,27 +164,14 @@ export class Machine {
     return false;
   }
 
-  // What words are contended for.
-
   #isContended(at: number, changes: boolean): boolean {
-    const mine = 1 << (this.current as VirtualThread).number;
-    const theirs = changes
-      ? (this.#lookers[at] as number) | (this.#changers[at] as number)
-      : (this.#changers[at] as number);
-    return (theirs & ~mine) !== 0;
+    return this.contended.isContended(at, (this.current as VirtualThread).number, changes);
   }
 
   #note(at: number, changes: boolean): void {
-    const mine = 1 << (this.current as VirtualThread).number;
     if (changes) this.writes |= 1 << (at & 31);
     else this.reads |= 1 << (at & 31);
-    const accesses = changes ? this.#changers : this.#lookers;
-    const before = accesses[at] as number;
-    if ((before & mine) !== 0) return;
-    accesses[at] = before | mine;
-    const changers = this.#changers[at] as number;
-    const all = changers | (this.#lookers[at] as number);
-    if (changers !== 0 && (all & (all - 1)) !== 0) this.learnt = true;
+    this.contended.note(at, (this.current as VirtualThread).number, changes);
   }
 
   // Operations.
@@ -355,71 +315,25 @@ export class Machine {
     }
   }
 
-  // Waiting for words.
-
-  notify(word: number): number {
-    const woken = this.#sleepers.filter((sleeper) => sleeper.word === word);
-    this.#sleepers = this.#sleepers.filter((sleeper) => sleeper.word !== word);
-    for (const { thread, promise } of woken) {
-      if (promise) thread.post({ mark: 0x51 + word, job: () => promise.resolve("ok") });
-      else thread.blocked = undefined;
-    }
-    return woken.length;
-  }
-
-  sleep(word: number, promise: OwnPromise | undefined): void {
-    this.#sleepers.push({ word, thread: this.current as VirtualThread, promise });
-  }
-
-  /** Blocks the current thread. @returns what its wait ends with, when it goes on */
+  /** Blocks the current thread on a word. When it goes on, it is told how its wait has ended. */
   block(word: number, timeoutMs: number): typeof SWITCH {
     const thread = this.current as VirtualThread;
-    const untilMs = this.nowMs + timeoutMs;
-    thread.blocked = { word, untilMs };
-    this.sleep(word, undefined);
+    thread.blocked = { word, untilMs: this.nowMs + timeoutMs };
+    this.time.sleep(word, thread, undefined);
     thread.redo = () => {
-      const isWoken = !this.#sleepers.some((sleeper) => sleeper.thread === thread && sleeper.promise === undefined);
-      this.#sleepers = this.#sleepers.filter((sleeper) => sleeper.thread !== thread || sleeper.promise !== undefined);
+      const isWoken = this.time.wake(thread);
       thread.note(isWoken ? 1 : 2);
       return isWoken ? "ok" : "timed-out";
     };
     return SWITCH;
   }
 
-  // Time.
-
-  after(delayMs: number, run: () => unknown, keepAlive = false): { cancel(): void } {
-    const timer = {
-      dueMs: this.nowMs + delayMs,
-      order: this.#order++,
-      thread: this.current as VirtualThread,
-      run,
-      keepAlive,
-    };
-    this.#timers.push(timer);
-    return { cancel: () => void (this.#timers = this.#timers.filter((one) => one !== timer)) };
+  get nowMs(): number {
+    return this.time.nowMs;
   }
 
-  /** Nobody can go on: time passes until a timer is due. False: nobody waits for one. */
-  #advanceClock(): boolean {
-    this.#timers = this.#timers.filter(({ thread }) => !thread.isDead);
-    const blocked = this.threads.filter((thread) => thread.blocked !== undefined && !thread.isDead);
-    const isNeeded = blocked.length > 0 || this.#timers.some(({ keepAlive }) => keepAlive);
-    if (!isNeeded) return false;
-    if (++this.#clockMoves > clockMovesMax) throw new Violation("livelock", `no end, however long it takes`);
-    const due = Math.min(
-      ...this.#timers.map(({ dueMs }) => dueMs),
-      ...blocked.map(({ blocked: wait }) => wait?.untilMs ?? Infinity),
-    );
-    if (!Number.isFinite(due)) return false;
-    this.nowMs = Math.max(this.nowMs, due);
-    for (const thread of blocked) if ((thread.blocked?.untilMs ?? Infinity) <= this.nowMs) thread.blocked = undefined;
-    const ready = this.#timers
-      .filter(({ dueMs }) => dueMs <= this.nowMs)
-      .sort((a, b) => a.dueMs - b.dueMs || a.order - b.order);
-    this.#timers = this.#timers.filter(({ dueMs }) => dueMs > this.nowMs);
-    for (const { thread, run, order } of ready) thread.post({ mark: 0x7100 + (order & 0xff), job: run });
-    return true;
+  after(delayMs: number, run: () => unknown, keepAlive = false): { cancel(): void } {
+    return this.time.after(this.current as VirtualThread, delayMs, run, keepAlive);
   }
 
   // Hashes.
@@ -430,69 +344,5 @@ export class Machine {
 
   get hashTwo(): number {
     return this.#isSpeculating ? this.#hashTwo : this.words.two;
-  }
-
-  // Generators.
-
-  /** Starts an async function: runs until its first await, answers its promise. */
-  *async(body: Play<unknown>): Play<OwnPromise> {
-    const promise = new OwnPromise();
-    yield* this.#drive(body, promise, undefined, false);
-    return promise;
-  }
-
-  awaited: unknown;
-
-  await(value: unknown): typeof AWAIT {
-    this.awaited = value;
-    return AWAIT;
-  }
-
-  *#drive(body: Play<unknown>, promise: OwnPromise, given: unknown, isThrown: boolean): Play<void> {
-    let value = given;
-    let throws = isThrown;
-    for (;;) {
-      let result: IteratorResult<unknown, unknown>;
-      try {
-        result = throws ? body.throw(value) : body.next(value);
-      } catch (error) {
-        if (error instanceof Violation) throw error;
-        promise.reject(error);
-        return;
-      }
-      if (result.done === true) {
-        promise.resolve(result.value);
-        return;
-      }
-      if (result.value === AWAIT) {
-        OwnPromise.resolve(this.awaited).whenSettled(
-          (answer) => this.#drive(body, promise, answer, false),
-          (reason) => this.#drive(body, promise, reason, true),
-        );
-        return;
-      }
-      yield undefined;
-      value = undefined;
-      throws = false;
-    }
-  }
-
-  /** Runs something that could be stopped without stopping it. */
-  now<T>(play: Play<T>): T {
-    this.quiet++;
-    if (this.quiet === 1) this.hurried++;
-    try {
-      for (;;) {
-        const { done, value } = play.next();
-        if (done === true) return value as T;
-        if (value === AWAIT) throw new Error("an await where nothing can be awaited");
-      }
-    } finally {
-      this.quiet--;
-    }
-  }
-
-  nowIfAny(value: unknown): unknown {
-    return isGenerator(value) ? this.now(value) : value;
   }
 }

@@ -11,6 +11,7 @@ import type { Interleaved } from "../transform/emit.js";
 import { Disk, ModelStore } from "./disk.js";
 import { Machine, type Traced, diskBit, eventBit, failBit } from "./machine.js";
 import { Medium } from "./medium.js";
+import { Tasks } from "./tasks.js";
 import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
 import { OwnPromise, isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
@@ -69,11 +70,11 @@ export class World implements Subject {
   }
 
   get learnt(): boolean {
-    return this.machine.learnt;
+    return this.machine.contended.learnt;
   }
 
   set learnt(learnt: boolean) {
-    this.machine.learnt = learnt;
+    this.machine.contended.learnt = learnt;
   }
 
   get reads(): number {
@@ -143,7 +144,7 @@ export class World implements Subject {
     const footing = this.#footing();
     const actors = threads.map((thread) => {
       machine.enter(thread);
-      return machine.nowIfAny(this.#stage.joinStage(share, footing)) as Actor;
+      return new Tasks(machine).nowIfAny(this.#stage.joinStage(share, footing)) as Actor;
     });
     machine.words.settle();
     const ends: (OwnPromise | undefined)[] = [];

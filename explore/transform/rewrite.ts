@@ -15,6 +15,7 @@
 import ts from "typescript-api";
 import { type Colors, isAsync } from "./colors.js";
 import { inlined } from "./constants.js";
+import { call, complain, delegated, generator, isAssignment, methodName, temporary } from "./nodes.js";
 
 const { factory } = ts;
 
@@ -30,22 +31,6 @@ const ownGlobals: ReadonlySet<string> = new Set([
 export interface Sites {
   /** The number of a place in the sources. */
   numberOf(node: ts.Node): number;
-}
-
-export function complain(node: ts.Node, what: string): never {
-  const file = node.getSourceFile();
-  const { line } = file.getLineAndCharacterOfPosition(node.getStart());
-  throw new Error(`${file.fileName}:${line + 1}: ${what}: ${node.getText().split("\n")[0]}`);
-}
-
-function call(name: string, ...taken: ts.Expression[]): ts.CallExpression {
-  return factory.createCallExpression(factory.createIdentifier(name), undefined, taken);
-}
-
-function delegated(value: ts.Expression): ts.Expression {
-  return factory.createParenthesizedExpression(
-    factory.createYieldExpression(factory.createToken(ts.SyntaxKind.AsteriskToken), value),
-  );
 }
 
 export class Rewriter {
@@ -403,26 +388,4 @@ export class Rewriter {
     if (!this.#colors.isForeignIteration(node.expression)) return factory.updateSpreadElement(node, value);
     return factory.createSpreadElement(this.#run(call("$collect", value)));
   }
-}
-
-function generator(body: ts.Block): ts.FunctionExpression {
-  const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
-  return factory.createFunctionExpression(undefined, star, undefined, undefined, [], undefined, body);
-}
-
-function temporary(): ts.Statement {
-  return factory.createVariableStatement(
-    undefined,
-    factory.createVariableDeclarationList([factory.createVariableDeclaration("t$")], ts.NodeFlags.Let),
-  );
-}
-
-function methodName(kind: "get" | "set", name: ts.PropertyName | ts.MemberName): ts.Identifier | ts.PrivateIdentifier {
-  if (ts.isPrivateIdentifier(name)) return factory.createPrivateIdentifier(`#${kind}$${name.text.slice(1)}`);
-  if (!ts.isIdentifier(name)) return complain(name, "an accessor has a plain name");
-  return factory.createIdentifier(`${kind}$${name.text}`);
-}
-
-function isAssignment(kind: ts.SyntaxKind): boolean {
-  return kind >= ts.SyntaxKind.FirstAssignment && kind <= ts.SyntaxKind.LastAssignment;
 }
