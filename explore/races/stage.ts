@@ -68,12 +68,12 @@ export class Actor {
   }
 
   /** Pins one page under the scenario's protocol. */
-  async pin(index: number, { write = true }: { write?: boolean } = {}): Promise<PinRecord> {
+  async pin(index: number, options: { write?: boolean } = {}): Promise<PinRecord> {
     const { pageSize } = this.space;
     return pinRange(this.core, this.space, {
       position: index * pageSize,
       length: pageSize,
-      write,
+      write: options.write ?? true,
       longterm: this.isLongterm,
     });
   }

@@ -27,16 +27,12 @@ const bits: readonly (readonly [number, string])[] = [
   [layout.FAILED_BIT, "failed"],
 ];
 
-function short(name: keyof typeof layout): number {
-  return shortTables[name] ?? (layout[name] as number);
-}
-
 /** Where the records of frames begin in a run's memory. */
 const records =
-  short("HEADER_BYTES") +
-  short("THREADS_MAX") * layout.THREAD_BYTES +
-  short("MAPPINGS_MAX") * layout.MAPPING_BYTES +
-  short("NODES_MAX") * layout.NODE_BYTES;
+  shortTables.HEADER_BYTES +
+  shortTables.THREADS_MAX * layout.THREAD_BYTES +
+  shortTables.MAPPINGS_MAX * layout.MAPPING_BYTES +
+  shortTables.NODES_MAX * layout.NODE_BYTES;
 
 /** The state of one frame, as it is at this moment of a run. */
 export function pageState(machine: Machine, frame: number): PageState {

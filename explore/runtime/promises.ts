@@ -198,6 +198,7 @@ function* settleWith(result: OwnPromise, work: (value: unknown) => unknown, valu
   }
 }
 
+// oxlint-disable-next-line typescript/unbound-method -- it is compared, not called
 const generatorNext = (function* () {})().next;
 
 export function isGenerator(value: unknown): value is Play<unknown> {

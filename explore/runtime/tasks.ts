@@ -68,7 +68,7 @@ export class Tasks {
     try {
       for (;;) {
         const { done, value } = play.next();
-        if (done === true) return value as T;
+        if (done === true) return value;
         if (value === AWAIT) throw new Error("an await where nothing can be awaited");
       }
     } finally {

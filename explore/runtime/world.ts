@@ -48,7 +48,7 @@ export class World implements Subject {
   readonly #checked = new Set<number>();
 
   constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "") {
-    const modules = new Modules(source, new Machine(8, 1), mutant, class {});
+    const modules = new Modules(source, new Machine(8, 1), mutant, Object);
     this.scenario = modules.load(path)["scenario"] as Scenario;
     this.#protocol = protocol;
     this.#memoryBytes = (this.scenario.frames + 1) * pageBytes;
@@ -152,7 +152,10 @@ export class World implements Subject {
       const script = scenario.actors[names[at] as string] as (actor: Actor) => unknown;
       thread.post({
         mark: 1,
-        job: () => startedBy(script(actors[at] as Actor), (promise) => (ends[at] = promise as OwnPromise)),
+        job: () =>
+          startedBy(script(actors[at] as Actor), (promise) => {
+            ends[at] = promise as OwnPromise;
+          }),
       });
     });
     if (!machine.run(turns)) return false;
@@ -292,8 +295,8 @@ function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> 
 }
 
 function planBytes(modules: Modules, memoryBytes: number): number {
-  const { planFrames } = modules.load("src/frames/plan.js") as Exports & {
+  const plans = modules.load("src/frames/plan.js") as Exports & {
     planFrames(memory: number, page: number): { bytes: number };
   };
-  return planFrames(memoryBytes, pageBytes).bytes;
+  return plans.planFrames(memoryBytes, pageBytes).bytes;
 }

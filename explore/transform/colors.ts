@@ -65,12 +65,12 @@ export class Colors {
 
   #gather(node: ts.Node, into: ts.FunctionLikeDeclaration[]): void {
     if (ts.isFunctionLike(node) && "body" in node && node.body) {
-      into.push(node as ts.FunctionLikeDeclaration);
-      const name = nameOf(node as ts.FunctionLikeDeclaration);
+      into.push(node);
+      const name = nameOf(node);
       if (name !== undefined) {
         const known = this.#byName.get(name);
-        if (known) known.push(node as ts.FunctionLikeDeclaration);
-        else this.#byName.set(name, [node as ts.FunctionLikeDeclaration]);
+        if (known) known.push(node);
+        else this.#byName.set(name, [node]);
       }
     }
     ts.forEachChild(node, (child) => this.#gather(child, into));
@@ -169,8 +169,7 @@ export class Colors {
     if (declaration === undefined) return { kind: "unknown" };
     const file = declaration.getSourceFile();
     if (!this.#isOurs(file)) return abortsSomething(node) ? { kind: "unknown" } : { kind: "native" };
-    if ("body" in declaration && declaration.body)
-      return { kind: "function", declaration: declaration as ts.FunctionLikeDeclaration };
+    if ("body" in declaration && declaration.body) return { kind: "function", declaration };
     const implementation = this.#implementation(declaration as ts.SignatureDeclaration);
     if (implementation) return { kind: "function", declaration: implementation };
     if (ts.isMethodSignature(declaration)) {

@@ -20,7 +20,7 @@ function constantOf(name: ts.Node, checker: ts.TypeChecker): number | undefined 
   if (symbol && symbol.flags & ts.SymbolFlags.Alias) symbol = checker.getAliasedSymbol(symbol);
   const declaration = symbol?.valueDeclaration;
   if (!declaration || !ts.isVariableDeclaration(declaration) || !declaration.initializer) return undefined;
-  const short = shortTables[declaration.name.getText()];
+  const short = (shortTables as Readonly<Record<string, number>>)[declaration.name.getText()];
   return short ?? numberOf(declaration.initializer, checker);
 }
 

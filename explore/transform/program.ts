@@ -90,12 +90,12 @@ export function sourceProgram(files: readonly string[], mutants: readonly Mutant
   const rooted = { ...options, rootDir: root, typeRoots: [join(root, "node_modules/@types")] };
   const host = ts.createCompilerHost(rooted);
   host.getCurrentDirectory = () => root;
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (path) => copies.has(path) || fileExists.call(host, path);
-  host.readFile = (path) => copies.get(path) ?? readFile.call(host, path);
+  const plain = { ...host };
+  host.fileExists = (path) => copies.has(path) || plain.fileExists(path);
+  host.readFile = (path) => copies.get(path) ?? plain.readFile(path);
   host.getSourceFile = (path, target, ...rest) => {
     const copy = copies.get(path);
-    if (copy === undefined) return getSourceFile.call(host, path, target, ...rest);
+    if (copy === undefined) return plain.getSourceFile(path, target, ...rest);
     return ts.createSourceFile(path, copy, target, true);
   };
   return ts.createProgram({

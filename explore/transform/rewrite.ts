@@ -54,7 +54,7 @@ export class Rewriter {
 
   readonly #visit = (node: ts.Node): ts.Node | ts.Node[] => {
     if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return node;
-    if (ts.isFunctionLike(node) && "body" in node) return this.#function(node as ts.FunctionLikeDeclaration);
+    if (ts.isFunctionLike(node) && "body" in node) return this.#function(node);
     if (ts.isPropertyDeclaration(node)) return this.#within(false, false, () => this.#children(node));
     if (ts.isAwaitExpression(node)) return this.#await(node);
     if (ts.isMetaProperty(node)) return factory.createIdentifier("$meta");
@@ -154,8 +154,7 @@ export class Rewriter {
     const inner = this.#within(true, isIterator, () => {
       const { body } = node;
       if (body === undefined) return complain(node, "a function without a body");
-      if (!ts.isBlock(body))
-        return factory.createBlock([factory.createReturnStatement(this.#expression(body as ts.Expression))]);
+      if (!ts.isBlock(body)) return factory.createBlock([factory.createReturnStatement(this.#expression(body))]);
       return this.#children(body);
     });
     const block = factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
@@ -186,7 +185,7 @@ export class Rewriter {
       body,
     );
     const taken = node.parameters.map((parameter) => parameter.name as ts.Identifier);
-    const at = factory.createPropertyAccessExpression(factory.createThis(), name as ts.Identifier);
+    const at = factory.createPropertyAccessExpression(factory.createThis(), name);
     const now = call("$now", factory.createCallExpression(at, undefined, taken));
     if (kind === "get") {
       const answer = factory.createBlock([factory.createReturnStatement(now)]);

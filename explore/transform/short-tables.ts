@@ -1,7 +1,7 @@
 /**
  * Lengths of tables in the explorer, in place of those in src/sync/layout.ts: so that a memory is small, and a run short.
  */
-export const shortTables: Readonly<Record<string, number>> = {
+export const shortTables = {
   THREADS_MAX: 4,
   MAPPINGS_MAX: 2,
   NODES_MAX: 12,
@@ -10,4 +10,4 @@ export const shortTables: Readonly<Record<string, number>> = {
   SCOPE_HOLDS_MAX: 8,
   FACTS_BYTES: 512,
   HEADER_BYTES: 384,
-};
+} as const;

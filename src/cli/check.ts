@@ -27,9 +27,9 @@ export async function check(races: readonly string[], flags: CheckFlags, version
     throw new PinfoldError("EINVAL", "--replay goes with none of --quick, --json and --html");
   if (!existsSync(explorer))
     throw new PinfoldError("ENOTSUP", "this installation has no explorer: check runs in the source tree");
-  const { runCheck } = (await import(explorer.href)) as Explorer;
+  const loaded = (await import(explorer.href)) as Explorer;
   const typed = ["pinfold", ...process.argv.slice(2)].join(" ");
-  return runCheck({
+  return loaded.runCheck({
     quick: false,
     json: false,
     ...flags,
