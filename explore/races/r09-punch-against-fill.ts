@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "punch against fill",
   frames: 1,
   pages: 1,
-  bound: 2,
+  bound: 3,
   actors: {
     async A(actor) {
       const pin = await actor.pin(0, { write: false });

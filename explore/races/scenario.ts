@@ -22,6 +22,8 @@ export interface Scenario {
   readonly capacity?: number;
   /** Leave to write comes later. Default false. */
   readonly grantsLater?: boolean;
+  /** Actors whose threads may end in the midst of what they do: one of them, once in a run. */
+  readonly mortal?: readonly string[];
   /** Preemptions up to which a check searches. */
   readonly bound: number;
   /** Runs alone, in the first actor's thread, before all others. */

@@ -34,6 +34,8 @@ export interface Footing {
   readonly memoryBytes: number;
   readonly pageSize: number;
   attach(): Store;
+  /** Lets something happen in this thread at any time from now on. */
+  later(what: string, job: () => unknown): void;
 }
 
 const optionsFor = (footing: Footing): CoreOptions => ({
@@ -58,24 +60,32 @@ export class Actor {
   readonly space: AddressSpace;
   readonly bytes: FrameBytes;
   readonly isLongterm: boolean;
+  readonly #footing: Footing;
 
   constructor(core: Core, space: AddressSpace, footing: Footing) {
     this.core = core;
     this.space = space;
     this.bytes = footing.bytes;
+    this.#footing = footing;
     this.isLongterm = footing.protocol !== "locked";
     if (footing.protocol === "reference") core.protocols = referenceProtocols;
   }
 
   /** Pins one page under the scenario's protocol. */
-  async pin(index: number, options: { write?: boolean } = {}): Promise<PinRecord> {
+  async pin(index: number, options: { write?: boolean; signal?: AbortSignal } = {}): Promise<PinRecord> {
     const { pageSize } = this.space;
     return pinRange(this.core, this.space, {
       position: index * pageSize,
       length: pageSize,
       write: options.write ?? true,
       longterm: this.isLongterm,
+      signal: options.signal,
     });
+  }
+
+  /** As pin, for writing, a range that may be less than a page. */
+  async pinBytes(position: number, length: number): Promise<PinRecord> {
+    return pinRange(this.core, this.space, { position, length, write: true, longterm: this.isLongterm });
   }
 
   set(pin: PinRecord, offset: number, value: number): void {
@@ -138,6 +148,18 @@ export class Actor {
     if (frame < 0) return false;
     this.core.table.release(frame);
     return true;
+  }
+
+  /** A signal that is aborted at any time from now on. */
+  abortedSoon(): AbortSignal {
+    const controller = new AbortController();
+    this.#footing.later("abort", () => controller.abort(new Error("aborted")));
+    return controller.signal;
+  }
+
+  /** Cleans up after threads that have ended, as a timer does now and then. */
+  lookForDead(): void {
+    this.core.lookForDead();
   }
 
   verify(): void {

@@ -69,7 +69,9 @@ export class Disk {
     const promise = new OwnPromise();
     const thread = machine.current as VirtualThread;
     const number = (this.#sequence[thread.number] = (this.#sequence[thread.number] ?? 0) + 1);
+    thread.requests++;
     const end = (mark: number, then: () => void) => {
+      thread.requests--;
       thread.post({ mark: mark + number, job: then });
     };
     const succeed = () => {

@@ -21,6 +21,8 @@ import { TracedWords } from "./traced-words.js";
 /** Answer of an operation that was not done: somebody else goes first. */
 export const SWITCH = Symbol("switch");
 const operationsMax = 20_000;
+/** Put into a thread's history for what it learns nothing from: where it is in its program follows from that. */
+const doneMark = 0x2f2f;
 export const diskBit = 4;
 export const failBit = 12;
 export const eventBit = 20;
@@ -105,6 +107,8 @@ export class Machine {
     let mask = 0;
     for (const thread of this.threads) if (thread.canGoOn) mask |= 1 << thread.number;
     for (const { alternative } of this.outside) mask |= 1 << alternative;
+    // Where nobody can go on, an end is no other than it would have been before.
+    if (mask !== 0) for (const thread of this.threads) if (thread.isMortal) mask |= 1 << (killBit + thread.number);
     return mask;
   }
 
@@ -138,9 +142,34 @@ export class Machine {
     }
     this.reads = -1;
     this.writes = -1;
+    if (alternative >= killBit) {
+      this.#kill(this.threads[alternative - killBit] as VirtualThread);
+      return;
+    }
     const at = this.outside.findIndex((one) => one.alternative === alternative);
     const [happening] = this.outside.splice(at, 1);
     happening?.happen();
+  }
+
+  /** Threads die one at a time: nobody else does in this run. */
+  #kill(thread: VirtualThread): void {
+    for (const one of this.threads) one.isMortal = false;
+    thread.isDead = true;
+    this.onTrace?.({ thread: killBit + thread.number, site: -1, what: `${thread.name} ends` });
+  }
+
+  /** Lets something happen in the current thread at any time from now on. */
+  later(what: string, job: () => unknown): void {
+    const thread = this.current as VirtualThread;
+    const taken = new Set(this.outside.map((one) => one.alternative));
+    let alternative = eventBit;
+    while (taken.has(alternative)) alternative++;
+    if (alternative >= killBit) throw new Error("too many events at once");
+    const happen = () => {
+      this.onTrace?.({ thread: alternative, site: -1, what });
+      thread.post({ mark: 0x4000 + alternative, job });
+    };
+    this.outside.push({ alternative, happen });
   }
 
   #decide(enabled: number, current: number): number {
@@ -255,10 +284,9 @@ export class Machine {
     // A swap that found something else, or puts what is there, changes nothing.
     const thread = this.current as VirtualThread;
     const isBlind = name === "store" || name === "poke";
-    if (!isBlind) {
-      this.#note(word, false);
-      thread.note(before);
-    }
+    if (!isBlind) this.#note(word, false);
+    // Of a blind store it learns nothing but that it was done.
+    thread.note(isBlind ? doneMark : before);
     if (this.words.words[word] !== before >>> 0) this.#note(word, true);
     this.onTrace?.({ thread: thread.number, site, what: `${name} ${word * 4} = ${before}` });
     return before;
@@ -280,6 +308,7 @@ export class Machine {
     const done = (): T => {
       this.#note(at, changes);
       const answer = work();
+      (this.current as VirtualThread).note(doneMark);
       this.onTrace?.({
         thread: (this.current as VirtualThread).number,
         site,

@@ -78,7 +78,10 @@ function substitutesFor(machine: Machine, words: unknown): Record<string, Export
     "src/base/random.js": { newNumber: () => 1 },
     "src/base/thread-identity.js": {
       thisThread: () => ({ id: (machine.current?.number ?? 0) + 1, start: 1 }),
-      isThreadAlive: ({ id }: { id: number }) => id === 0 || machine.threads[id - 1]?.isDead !== true,
+      isThreadAlive: ({ id }: { id: number }) => {
+        const thread = machine.threads[id - 1];
+        return !thread?.isDead || thread.requests > 0;
+      },
     },
     "src/base/mailbox.js": {
       Mailbox: class {

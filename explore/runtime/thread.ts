@@ -31,7 +31,12 @@ export class VirtualThread implements Loop {
   two = 0;
   /** It waits in a call that blocks it. */
   blocked: Blocked | undefined;
+  /** It has ended in the midst of what it did. */
   isDead = false;
+  /** It may end so. */
+  isMortal = false;
+  /** Its requests to the storage that are under way: it is there for the others until they have ended. */
+  requests = 0;
   /** Promises that were rejected before anybody asked. */
   readonly orphans: OwnPromise[] = [];
   /** Does the operation at which it was stopped. */
@@ -71,7 +76,7 @@ export class VirtualThread implements Loop {
 
   /** Hash of what waits for it. */
   get waiting(): number {
-    let hash = this.isDead ? 7 : this.blocked ? 5 : 3;
+    let hash = (this.isDead ? 7 : this.blocked ? 5 : 3) + this.requests * 8;
     for (const { mark } of this.#events) hash = Math.imul(hash ^ mark, 0x01000193) + 1;
     return hash;
   }

@@ -9,7 +9,7 @@ import type { Actor, Footing } from "../races/stage.js";
 import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { Disk, ModelStore } from "./disk.js";
-import { Machine, type Traced, diskBit, eventBit, failBit } from "./machine.js";
+import { Machine, type Traced, diskBit, eventBit, failBit, killBit } from "./machine.js";
 import { Medium } from "./medium.js";
 import { Tasks } from "./tasks.js";
 import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
@@ -105,6 +105,7 @@ export class World implements Subject {
     const actor = Object.keys(this.scenario.actors)[alternative];
     if (actor !== undefined) return actor;
     const letter = (at: number) => String.fromCharCode(97 + at);
+    if (alternative >= killBit) return `end-${letter(alternative - killBit)}`;
     if (alternative >= eventBit) return `event-${letter(alternative - eventBit)}`;
     if (alternative >= failBit) return `fail-${letter(alternative - failBit)}`;
     return `disk-${letter(alternative - diskBit)}`;
@@ -149,6 +150,7 @@ export class World implements Subject {
     machine.words.settle();
     const ends: (OwnPromise | undefined)[] = [];
     threads.forEach((thread, at) => {
+      thread.isMortal = scenario.mortal?.includes(thread.name) ?? false;
       const script = scenario.actors[names[at] as string] as (actor: Actor) => unknown;
       thread.post({
         mark: 1,
@@ -227,6 +229,7 @@ export class World implements Subject {
         after: (delayMs, run, keepAlive) => machine.after(delayMs, run, keepAlive),
       },
       bytes: bytes as unknown as Footing["bytes"],
+      later: (what, job) => machine.later(what, job),
       protocol: this.#protocol,
       memoryBytes: this.#memoryBytes,
       pageSize: pageBytes,
@@ -259,6 +262,7 @@ export class World implements Subject {
   ): void {
     threads.forEach((thread, at) => {
       const end = ends[at];
+      if (thread.isDead) return;
       if (end?.state === "rejected") {
         end.isHandled = true;
         throw new Violation("assertion", `${thread.name} ended with ${String(end.value)}`);
@@ -267,13 +271,15 @@ export class World implements Subject {
       const orphan = thread.orphans.find(({ isHandled }) => !isHandled);
       if (orphan)
         throw new Violation("unhandled", `a rejection in ${thread.name} that nobody handles: ${String(orphan.value)}`);
-      if ((actors[at] as Actor).rescues > 0)
+      // Whoever had to wake the others may have died.
+      if ((actors[at] as Actor).rescues > 0 && !threads.some(({ isDead }) => isDead))
         throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
     });
     const state = this.state();
     if (this.#checked.has(state)) return;
-    const [first] = threads;
-    const [actor] = actors;
+    const alive = threads.findIndex(({ isDead }) => !isDead);
+    const first = threads[alive];
+    const actor = actors[alive];
     const { medium } = this.#disk;
     try {
       this.#quietly(first as VirtualThread, () => (actor as Actor).sync());

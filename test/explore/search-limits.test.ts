@@ -41,8 +41,9 @@ describe("limits", () => {
   });
 
   test("a search with just enough is complete", () => {
-    const { states, runs } = searchLarge({ reduction: "sleep" });
-    const result = searchLarge({ reduction: "sleep", statesMax: states, schedulesMax: runs });
+    const small: Program = { words: 1, actors: large.actors.map((operations) => operations.slice(5)) };
+    const { states, runs } = search(new ProgramSubject(small));
+    const result = search(new ProgramSubject(small), { statesMax: states, schedulesMax: runs });
     assert.deepEqual([result.complete, result.cutBy, result.states], [true, null, states]);
   });
 
@@ -209,7 +210,7 @@ describe("table of states", () => {
     for (let at = 0; at < 50_000; at++) {
       const slot = table.slotOf(hashOf(at));
       assert.ok(!table.fresh);
-      assert.deepEqual([table.masks[slot], table.levels[slot]], [-at | 0, at % 250]);
+      assert.ok(table.masks[slot] === (-at | 0) && table.levels[slot] === at % 250);
     }
     assert.deepEqual([table.size, table.full], [50_000, false]);
   });
