@@ -4,7 +4,7 @@
  *
  * Guard: one write of a page at a time (rule 5). A page under write-back is passed over by whoever gathers pages to write (`#lock` in
  * writer.ts), and the step that begins a write is refused (`beginSnapshot`, `beginWriteback`): a sync waits for the end of the first
- * write. Three looks at one bit, and all three have to be taken out. A is a writer with a long-term pin, B the flusher. With the page
+ * write. Three looks at one bit, and all three have to be taken out. A is a writer with a long-term pin, B somebody who syncs. With the page
  * locked from get to put there is nothing to write meanwhile: so the race is found under `counted`.
  */
 import { assert } from "../../src/base/assert.js";
@@ -27,7 +27,7 @@ export const scenario: Scenario = {
       await actor.sync();
     },
     async B(actor) {
-      await actor.writeBack();
+      await actor.sync();
     },
   },
   async check(_actor, stored) {
