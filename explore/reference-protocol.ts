@@ -7,7 +7,7 @@
  *
  * See also: src/mapping/protocols.ts.
  */
-import type { PinProtocol, PinProtocols } from "../src/mapping/protocols.js";
+import { type PinProtocol, type PinProtocols, pinProtocols } from "../src/mapping/protocols.js";
 
 const reference: PinProtocol = {
   name: "reference",
@@ -18,5 +18,8 @@ const reference: PinProtocol = {
   put: (core, page) => core.locks.putCountedRead(page.frame),
 };
 
-/** For `core.protocols`: long-term pins under the reference protocol. */
-export const referenceProtocols: PinProtocols = { locked: reference, counted: reference };
+/**
+ * For `core.protocols`: long-term pins under the reference protocol. One that fails before it has its reference holds the page locked, and
+ * is undone as a locked one.
+ */
+export const referenceProtocols: PinProtocols = { locked: pinProtocols.locked, counted: reference };

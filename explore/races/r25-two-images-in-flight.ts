@@ -5,7 +5,8 @@
  * Guard: one write of a page at a time (rule 5). A page under write-back is passed over by whoever gathers pages to write (`#lock` in
  * writer.ts), and the step that begins a write is refused (`beginSnapshot`, `beginWriteback`): a sync waits for the end of the first
  * write. Three looks at one bit, and all three have to be taken out. A is a writer with a long-term pin, B somebody who syncs. With the page
- * locked from get to put there is nothing to write meanwhile: so the race is found under `counted`.
+ * locked from get to put there is nothing to write meanwhile: so the race is found under `counted`. Under the
+ * reference A's write is lost in another way, where B's sync cleans the page under A's pin (R4).
  */
 import { assert } from "../../src/base/assert.js";
 import type { Scenario } from "./scenario.js";

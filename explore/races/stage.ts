@@ -137,6 +137,17 @@ export class Actor {
     }
   }
 
+  /** Waits for `work`, at most `delayMs` of a clock that goes on only when nobody else can. @throws Error after that time */
+  within<T>(delayMs: number, work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.core.clock.after(delayMs, () => reject(new Error(`still waiting after ${delayMs} ms`)), true);
+      work.then((answer) => {
+        timer.cancel();
+        resolve(answer);
+      }, reject);
+    });
+  }
+
   /** One round of background write-back, as for somebody who waits for a frame. */
   async writeBack(): Promise<void> {
     await this.core.flusher.step(true);
@@ -162,7 +173,8 @@ export class Actor {
     this.core.lookForDead();
   }
 
-  verify(): void {
+  /** Rejects, and does not throw: whoever runs it alone has to get to his end. */
+  async verify(): Promise<void> {
     verify(this.core, true);
   }
 

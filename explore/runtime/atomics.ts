@@ -38,7 +38,7 @@ export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
         word,
         true,
         () => `notify ${word * 4}`,
-        () => machine.time.notify(word),
+        () => machine.notify(word),
       );
     },
     $waitAsync(site: number, array: Int32Array, at: number, value: number): unknown {

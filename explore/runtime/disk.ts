@@ -101,9 +101,10 @@ export class Disk {
         end(0x6000, () => promise.reject(this.#error("EIO", `${what} failed`)));
       }
     };
-    machine.outside.push({ alternative: diskBit + slot, happen: () => done(false) });
+    const mark = thread.number * 256 + number;
+    machine.outside.push({ alternative: diskBit + slot, mark, happen: () => done(false) });
     if (this.#failures < this.#options.failuresMax)
-      machine.outside.push({ alternative: failBit + slot, happen: () => done(true) });
+      machine.outside.push({ alternative: failBit + slot, mark, happen: () => done(true) });
     return promise;
   }
 

@@ -32,6 +32,8 @@ export const killBit = 26;
 export interface Outside {
   /** Its number as an alternative. */
   readonly alternative: number;
+  /** Which of all that could have this number. */
+  readonly mark: number;
   happen(): void;
 }
 
@@ -169,7 +171,7 @@ export class Machine {
       this.onTrace?.({ thread: alternative, site: -1, what });
       thread.post({ mark: 0x4000 + alternative, job });
     };
-    this.outside.push({ alternative, happen });
+    this.outside.push({ alternative, mark: thread.number, happen });
   }
 
   #decide(enabled: number, current: number): number {
@@ -342,6 +344,13 @@ export class Machine {
       const answer = thread.redo?.();
       if (answer !== SWITCH) return answer;
     }
+  }
+
+  /** Wakes all who sleep on a word: other threads' queues change with it. */
+  notify(word: number): number {
+    this.reads = -1;
+    this.writes = -1;
+    return this.time.notify(word);
   }
 
   /** Blocks the current thread on a word. When it goes on, it is told how its wait has ended. */

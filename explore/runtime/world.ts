@@ -129,7 +129,7 @@ export class World implements Subject {
       two ^= thread.two;
       add(thread.waiting);
     }
-    for (const { alternative } of machine.outside) add(alternative);
+    for (const { alternative, mark } of machine.outside) add(alternative * 4096 + mark);
     return (one >>> 0) * 2 ** 21 + (two >>> 11);
   }
 
