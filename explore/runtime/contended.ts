@@ -6,15 +6,18 @@
  *
  * See also: machine.ts (why an operation on something uncontended is no point).
  */
+const storage = 0x80;
+
 export class Contended {
   learnt = false;
   /** Which threads look at it, and which change it: a bit each. */
   readonly #lookers: Uint8Array;
   readonly #changers: Uint8Array;
 
-  constructor(count: number) {
+  /** From `always` on everything is contended for from the beginning: by the storage, which is no thread. */
+  constructor(count: number, always: number) {
     this.#lookers = new Uint8Array(count);
-    this.#changers = new Uint8Array(count);
+    this.#changers = new Uint8Array(count).fill(storage, always);
   }
 
   /** Whether another thread may do something with it that does not commute. */

@@ -50,6 +50,7 @@ export class Disk {
 
   /** A new run: nothing is under way. */
   begin(): void {
+    this.isPrompt = false;
     this.#busy.length = 0;
     this.#sequence.length = 0;
     this.#failures = 0;

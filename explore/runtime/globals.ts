@@ -4,7 +4,7 @@
 import { type Callback, Item, arrays, run } from "./arrays.js";
 import { atomicsOf } from "./atomics.js";
 import { type Machine, SWITCH } from "./machine.js";
-import { OwnAbortController, OwnAbortSignal, OwnPromise, isGenerator } from "./promises.js";
+import { OwnAbortController, OwnAbortSignal, OwnPromise, type Job, isGenerator, running } from "./promises.js";
 import type { Play } from "./play.js";
 import { Tasks } from "./tasks.js";
 
@@ -65,6 +65,7 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
       AbortController: OwnAbortController,
       AbortSignal: OwnAbortSignal,
       SharedArrayBuffer: ArrayBuffer,
+      queueMicrotask: (job: Job) => running.loop?.enqueue(job),
     },
   };
 }

@@ -75,7 +75,7 @@ export class Machine {
   constructor(bytes: number, extras: number) {
     this.words = new TracedWords(bytes);
     this.#extraBase = this.words.words.length;
-    this.contended = new Contended(this.#extraBase + extras);
+    this.contended = new Contended(this.#extraBase + extras, this.#extraBase);
   }
 
   /** Begins a run: nobody is there, the memory is as it was. */
@@ -87,6 +87,8 @@ export class Machine {
     this.time.begin();
     this.quiet = 0;
     this.outside = [];
+    this.#isSpeculating = false;
+    this.words.isNoting = false;
     this.#next = -1;
     this.#isStopped = false;
     this.#operations = 0;
@@ -175,7 +177,8 @@ export class Machine {
   }
 
   #decide(enabled: number, current: number): number {
-    if (++this.#operations > operationsMax)
+    // Where every point is asked there are many more of them.
+    if (++this.#operations > (this.everyPoint ? operationsMax * 10 : operationsMax))
       throw new Violation("livelock", `no end within ${operationsMax} operations`);
     const next = (this.#turns as Turns).decide(enabled, current);
     this.reads = 0;

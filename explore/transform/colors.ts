@@ -205,10 +205,18 @@ export class Colors {
     return isTarget ? "set" : "get";
   }
 
+  /** A class of the sources that can be gone through. */
+  #hasOwnIterator(type: ts.Type): boolean {
+    const found = this.checker.getPropertiesOfType(type).find(({ name }) => name.startsWith("__@iterator"));
+    const declaration = found?.declarations?.[0];
+    return declaration !== undefined && this.#isOurs(declaration.getSourceFile());
+  }
+
   /** Whether what is gone through may be a generator of the sources. */
   isForeignIteration(value: ts.Expression): boolean {
     const type = this.checker.getTypeAtLocation(value);
     const name = type.symbol?.name;
+    if (this.#hasOwnIterator(type)) return true;
     return name !== undefined && ["Iterable", "IterableIterator", "Generator", "IteratorObject"].includes(name);
   }
 }

@@ -26,6 +26,7 @@ const ownGlobals: ReadonlySet<string> = new Set([
   "AbortSignal",
   "WebAssembly",
   "SharedArrayBuffer",
+  "queueMicrotask",
 ]);
 
 export interface Sites {

@@ -11,7 +11,7 @@ const source = readInterleaved();
 const clock = { nowMs: () => performance.now() };
 
 describe("the check", () => {
-  const report = check(source, { ...clock, boundMax: 2 });
+  const report = check(source, { ...clock, boundMax: 1 });
 
   for (const result of report.results) {
     it(`${nameOf(result)}: ${result.expected === "none" ? "nothing goes wrong" : "it is found"}`, () => {
