@@ -22,6 +22,8 @@ export interface Scenario {
   readonly capacity?: number;
   /** Leave to write comes later. Default false. */
   readonly grantsLater?: boolean;
+  /** How often the clock may go on while somebody else could. Default 0: time passes only when nobody can go on. */
+  readonly movesMax?: number;
   /** Actors whose threads may end in the midst of what they do: one of them, once in a run. */
   readonly mortal?: readonly string[];
   /** Preemptions up to which a check searches. */

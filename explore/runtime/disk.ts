@@ -7,8 +7,10 @@
  */
 import { Violation } from "../search/subject.js";
 import type { MkwriteRequest, Store, SyncRequest } from "../../src/store/contract.js";
-import { type Machine, diskBit, failBit } from "./machine.js";
-import type { Medium } from "./medium.js";
+import { type Machine, diskBit, eventBit, failBit } from "./machine.js";
+import type { Image, Medium } from "./medium.js";
+import type { FrameBytes } from "./frame-bytes.js";
+import { hashOfBytes, hashOfNumbers } from "./hash.js";
 import { blockBytes } from "./modules.js";
 import { OwnPromise } from "./promises.js";
 import type { Play } from "./play.js";
@@ -27,6 +29,7 @@ export interface DiskOptions {
 export class Disk {
   readonly machine: Machine;
   readonly medium: Medium;
+  readonly #frames: FrameBytes;
   readonly #options: DiskOptions;
   readonly #error: (code: string, message: string) => Error;
   readonly #busy: boolean[] = [];
@@ -36,9 +39,14 @@ export class Disk {
   /** While nobody else runs, requests end at once. */
   isPrompt = false;
 
-  constructor(machine: Machine, medium: Medium, options: DiskOptions, error: (code: string, message: string) => Error) {
+  constructor(
+    { machine, medium, frames }: { machine: Machine; medium: Medium; frames: FrameBytes },
+    options: DiskOptions,
+    error: (code: string, message: string) => Error,
+  ) {
     this.machine = machine;
     this.medium = medium;
+    this.#frames = frames;
     this.#options = options;
     this.#error = error;
   }
@@ -60,12 +68,45 @@ export class Disk {
     return this.#error(code, message);
   }
 
-  /** Something that happens at once, and that other threads can notice. */
-  touch<T>(what: string, work: () => T): Play<T> {
-    return this.machine.operation(this.machine.extra(0), true, () => what, work);
+  /** Something that happens at once, and that other threads can notice. `work` answers a hash of what the thread learns by it. */
+  touch(what: string, work: () => number | void): Play<void> {
+    const { machine } = this;
+    return machine.operation(
+      machine.extra(0),
+      true,
+      () => what,
+      () => {
+        try {
+          machine.learn(work() ?? 0);
+        } catch (error) {
+          if (error instanceof Violation) machine.fail(error);
+          machine.learn(-1);
+          throw error;
+        }
+      },
+    );
   }
 
-  request(what: string, work: () => void): OwnPromise {
+  /** The operation that is done looks at these bytes: a hash of them. */
+  look(buffers: readonly Uint8Array[]): number {
+    return this.#frames.look(buffers);
+  }
+
+  /**
+   * Begins a request: `begin` takes what is handed over, and answers a hash of it; `work` does it when it ends, and answers a hash of
+   * what the thread learns by that.
+   */
+  *request(what: string, work: () => number | void, begin: () => number = () => 0): Play<OwnPromise> {
+    const { machine } = this;
+    return yield* machine.operation(
+      machine.extra(0),
+      true,
+      () => `${what} begins`,
+      () => this.#begun(what, work, begin()),
+    );
+  }
+
+  #begun(what: string, work: () => number | void, handed: number): OwnPromise {
     const { machine } = this;
     const promise = new OwnPromise();
     const thread = machine.current as VirtualThread;
@@ -77,13 +118,12 @@ export class Disk {
     };
     const succeed = () => {
       try {
-        work();
+        const learnt = work() ?? 0;
+        end(0x3000 ^ (learnt << 8), () => promise.resolve(undefined));
       } catch (error) {
-        if (error instanceof Violation) throw error;
+        if (error instanceof Violation) machine.fail(error);
         end(0x5000, () => promise.reject(error));
-        return;
       }
-      end(0x3000, () => promise.resolve(undefined));
     };
     if (this.isPrompt) {
       succeed();
@@ -92,21 +132,26 @@ export class Disk {
     const slot = this.#takeSlot();
     const done = (isFailed: boolean) => {
       this.#busy[slot] = false;
-      machine.outside = machine.outside.filter(
-        (one) => one.alternative !== failBit + slot && one.alternative !== diskBit + slot,
-      );
+      this.#forget((alternative) => alternative === failBit + slot || alternative === diskBit + slot);
       machine.onTrace?.({ thread: isFailed ? failBit : diskBit, site: -1, what: isFailed ? `${what} fails` : what });
       if (!isFailed) succeed();
       else {
         this.#failures++;
+        if (this.#failures >= this.#options.failuresMax)
+          this.#forget((alternative) => alternative >= failBit && alternative < eventBit);
         end(0x6000, () => promise.reject(this.#error("EIO", `${what} failed`)));
       }
     };
-    const mark = thread.number * 256 + number;
+    const mark = (thread.number * 256 + number) ^ (handed << 8);
     machine.outside.push({ alternative: diskBit + slot, mark, happen: () => done(false) });
     if (this.#failures < this.#options.failuresMax)
       machine.outside.push({ alternative: failBit + slot, mark, happen: () => done(true) });
     return promise;
+  }
+
+  /** What would have happened does not any more. */
+  #forget(isOver: (alternative: number) => boolean): void {
+    this.machine.outside = this.machine.outside.filter(({ alternative }) => !isOver(alternative));
   }
 
   #takeSlot(): number {
@@ -115,7 +160,7 @@ export class Disk {
       this.#busy[slot] = true;
       return slot;
     }
-    throw new Error(`more than ${requestsMax} requests at once`);
+    return this.machine.fail(new Error(`more than ${requestsMax} requests at once`));
   }
 
   get grantsLater(): boolean {
@@ -151,16 +196,24 @@ export class ModelStore {
     return "model";
   }
 
-  readPages(position: number, buffers: readonly Uint8Array[]): OwnPromise {
-    return this.#disk.request(`read ${position}`, () => this.#medium.read(position, buffers));
+  readPages(position: number, buffers: readonly Uint8Array[]): Play<OwnPromise> {
+    return this.#disk.request(`read ${position}`, () => {
+      this.#medium.read(position, buffers);
+      return hashOfBytes(buffers);
+    });
   }
 
-  writePages(position: number, buffers: readonly Uint8Array[]): OwnPromise {
-    const before = buffers.map((buffer) => buffer.slice());
-    return this.#disk.request(`write ${position}`, () => {
+  writePages(position: number, buffers: readonly Uint8Array[]): Play<OwnPromise> {
+    let before: readonly Uint8Array[] = [];
+    const what = `write ${position}`;
+    const write = () => {
       if (before.some((bytes, at) => bytes.some((byte, i) => byte !== buffers[at]?.[i])))
         throw new Violation("race", `bytes at ${position} changed while the store was writing them`);
       this.#medium.write(position, buffers);
+    };
+    return this.#disk.request(what, write, () => {
+      before = buffers.map((buffer) => buffer.slice());
+      return this.#disk.look(buffers);
     });
   }
 
@@ -168,6 +221,7 @@ export class ModelStore {
     const what = `pageMkwrite ${request.position}`;
     const grant = () => {
       if (!this.#medium.grant(request)) throw this.#disk.error("ENOSPC", `${what}: no space`);
+      return hashOfNumbers(request.blocks);
     };
     return this.#disk.grantsLater ? this.#disk.request(what, grant) : this.#disk.touch(what, grant);
   }
@@ -180,9 +234,16 @@ export class ModelStore {
     return this.#disk.touch(`setPageDirty ${position}`, () => this.#medium.noteDirty(position, pageSize));
   }
 
-  sync(_request: SyncRequest): OwnPromise {
-    const taken = this.#medium.bytes.slice();
-    return this.#disk.request("sync", () => this.#medium.noteDurable(taken));
+  sync(_request: SyncRequest): Play<OwnPromise> {
+    let image: Image | undefined;
+    return this.#disk.request(
+      "sync",
+      () => image && this.#medium.noteDurable(image),
+      () => {
+        image = this.#medium.image();
+        return hashOfNumbers([image.number], hashOfBytes([image.bytes]));
+      },
+    );
   }
 
   setSize(size: number): Play<void> {
@@ -199,18 +260,18 @@ export class ModelStore {
     return true;
   }
 
-  truncate(size: number): OwnPromise {
+  truncate(size: number): Play<OwnPromise> {
     return this.#disk.request(`truncate ${size}`, () => {
       this.#medium.drop(size, Infinity);
       this.#medium.size = size;
     });
   }
 
-  punch(position: number, length: number): OwnPromise {
+  punch(position: number, length: number): Play<OwnPromise> {
     return this.#disk.request(`punch ${position}+${length}`, () => this.#medium.drop(position, position + length));
   }
 
-  close(): OwnPromise {
+  close(): Play<OwnPromise> {
     return this.#disk.request("close", () => {});
   }
 }

@@ -3,13 +3,18 @@
  */
 import { type Callback, Item, arrays, run } from "./arrays.js";
 import { atomicsOf } from "./atomics.js";
+import type { BytesMethod, FrameBytes } from "./frame-bytes.js";
 import { type Machine, SWITCH } from "./machine.js";
 import { OwnAbortController, OwnAbortSignal, OwnPromise, type Job, isGenerator, running } from "./promises.js";
 import type { Play } from "./play.js";
 import { Tasks } from "./tasks.js";
 
-/** Everything by name. */
-export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
+function plainly(name: BytesMethod, target: Uint8Array, taken: readonly unknown[]): unknown {
+  return (target[name] as Callback).apply(target, [...taken]);
+}
+
+/** Everything by name. `frames`: where they are; without, all bytes are the caller's own. */
+export function globalsOf(machine: Machine, frames: FrameBytes | undefined): Readonly<Record<string, unknown>> {
   const tasks = new Tasks(machine);
   return {
     ...arrays,
@@ -21,6 +26,7 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
     $now: (play: Play<unknown>) => tasks.now(play),
     $nowIfAny: (value: unknown) => tasks.nowIfAny(value),
     $atOnce(work: Callback, ...taken: unknown[]): unknown {
+      machine.hurry();
       machine.quiet++;
       try {
         return work(...taken);
@@ -59,6 +65,10 @@ export function globalsOf(machine: Machine): Readonly<Record<string, unknown>> {
     $meta: { url: "file:///pinfold" },
     $unexplored: (what: string) => new Error(`not explored: ${what}`),
     $step: machine.step.bind(machine),
+    $bytes: (site: number, name: BytesMethod, target: Uint8Array, ...taken: unknown[]) =>
+      frames ? frames.operate(site, name, target, ...taken) : plainly(name, target, taken),
+    $bytesAtOnce: (site: number, name: BytesMethod, target: Uint8Array, ...taken: unknown[]) =>
+      frames ? frames.atOnce(site, name, target, ...taken) : plainly(name, target, taken),
     ...atomicsOf(machine),
     $own: {
       Promise: OwnPromise,

@@ -15,7 +15,7 @@ import { Contended } from "./contended.js";
 import { running } from "./promises.js";
 import type { Play } from "./play.js";
 import { VirtualThread } from "./thread.js";
-import { Time } from "./time.js";
+import { Time, endless } from "./time.js";
 import { TracedWords } from "./traced-words.js";
 
 /** Answer of an operation that was not done: somebody else goes first. */
@@ -27,6 +27,7 @@ export const diskBit = 4;
 export const failBit = 12;
 export const eventBit = 20;
 export const killBit = 26;
+export const clockBit = 30;
 
 /** Something outside of all threads that can happen now. */
 export interface Outside {
@@ -56,12 +57,16 @@ export class Machine {
   everyPoint = false;
   reads = 0;
   writes = 0;
-  /** Things that were run at once though they could have been stopped. */
-  hurried = 0;
   /** What can happen outside of threads. */
   outside: Outside[] = [];
   /** Set to be told of every operation. */
   onTrace: ((traced: Traced) => void) | undefined;
+  /** What has gone wrong: the run ends with it, also where the sources catch what was thrown. */
+  broken: Error | undefined;
+  /** Moves of the clock while threads could go on, in one run. */
+  movesMax = 0;
+  #moves = 0;
+  #isRunning = false;
   #turns: Turns | undefined;
   #next = -1;
   #isStopped = false;
@@ -85,6 +90,8 @@ export class Machine {
     this.threads = [];
     this.current = undefined;
     this.time.begin();
+    this.#moves = 0;
+    this.broken = undefined;
     this.quiet = 0;
     this.outside = [];
     this.#isSpeculating = false;
@@ -111,21 +118,42 @@ export class Machine {
     let mask = 0;
     for (const thread of this.threads) if (thread.canGoOn) mask |= 1 << thread.number;
     for (const { alternative } of this.outside) mask |= 1 << alternative;
-    // Where nobody can go on, an end is no other than it would have been before.
-    if (mask !== 0) for (const thread of this.threads) if (thread.isMortal) mask |= 1 << (killBit + thread.number);
+    if (mask === 0 || this.quiet > 0) return mask;
+    // Where nobody can go on, an end is no other than it would have been before, and time passes by itself.
+    for (const thread of this.threads) if (thread.isMortal) mask |= 1 << (killBit + thread.number);
+    if (this.#moves < this.movesMax && this.time.isAwaited(this.threads)) mask |= 1 << clockBit;
     return mask;
+  }
+
+  /** Ends the run, whoever catches this. @throws the error */
+  fail(error: Error): never {
+    this.broken ??= error;
+    throw error;
   }
 
   /** Runs until nothing can go on any more. False: the search has stopped it. @throws Violation */
   run(turns: Turns): boolean {
     this.#turns = turns;
+    this.#isRunning = true;
+    try {
+      const isEnded = this.#go();
+      if (this.broken === undefined) return isEnded;
+    } catch (error) {
+      throw this.broken ?? error;
+    } finally {
+      this.#isRunning = false;
+    }
+    throw this.broken;
+  }
+
+  #go(): boolean {
     for (;;) {
       let next = this.#next;
       this.#next = -1;
       if (next < 0) {
         const enabled = this.enabled();
         if (enabled === 0) {
-          if (!this.time.advance(this.threads)) return true;
+          if (!this.time.advance(this.threads, this.#progress)) return true;
           continue;
         }
         if ((enabled & (enabled - 1)) === 0 && !this.everyPoint) next = 31 - Math.clz32(enabled);
@@ -133,9 +161,12 @@ export class Machine {
       }
       if (next === STOP) return false;
       this.#perform(next);
-      if (this.#isStopped) return false;
+      if (this.#isStopped || this.broken !== undefined) return false;
     }
   }
+
+  /** Changes when anything that threads share does. */
+  readonly #progress = (): number => this.words.one ^ this.words.two;
 
   #perform(alternative: number): void {
     const thread = this.threads[alternative];
@@ -146,6 +177,12 @@ export class Machine {
     }
     this.reads = -1;
     this.writes = -1;
+    if (alternative === clockBit) {
+      this.#moves++;
+      this.time.advance(this.threads, this.#progress);
+      this.onTrace?.({ thread: clockBit, site: -1, what: `time passes: ${this.nowMs} ms` });
+      return;
+    }
     if (alternative >= killBit) {
       this.#kill(this.threads[alternative - killBit] as VirtualThread);
       return;
@@ -168,7 +205,7 @@ export class Machine {
     const taken = new Set(this.outside.map((one) => one.alternative));
     let alternative = eventBit;
     while (taken.has(alternative)) alternative++;
-    if (alternative >= killBit) throw new Error("too many events at once");
+    if (alternative >= killBit) this.fail(new Error("too many events at once"));
     const happen = () => {
       this.onTrace?.({ thread: alternative, site: -1, what });
       thread.post({ mark: 0x4000 + alternative, job });
@@ -179,7 +216,7 @@ export class Machine {
   #decide(enabled: number, current: number): number {
     // Where every point is asked there are many more of them.
     if (++this.#operations > (this.everyPoint ? operationsMax * 10 : operationsMax))
-      throw new Violation("livelock", `no end within ${operationsMax} operations`);
+      this.fail(new Violation("livelock", endless));
     const next = (this.#turns as Turns).decide(enabled, current);
     this.reads = 0;
     this.writes = 0;
@@ -307,13 +344,16 @@ export class Machine {
     return before;
   }
 
-  /** One operation on a word, or on something else that is contended for (`at` from `extra`). */
+  /**
+   * One operation on a word, or on something else that is contended for (`at` from `extra`). Who learns from it says so by
+   * `learn`, and what else it touches by `touches`.
+   */
   operate<T>(site: number, at: number, changes: boolean, what: () => string, work: () => T): T | typeof SWITCH {
     if (this.quiet > 0) return work();
     const done = (): T => {
       this.#note(at, changes);
-      const answer = work();
       (this.current as VirtualThread).note(doneMark);
+      const answer = work();
       this.onTrace?.({
         thread: (this.current as VirtualThread).number,
         site,
@@ -326,6 +366,22 @@ export class Machine {
       return SWITCH;
     }
     return done();
+  }
+
+  /** The current thread learns a value. */
+  learn(value: number): void {
+    if (this.quiet === 0) this.current?.note(value);
+  }
+
+  /** The operation that is being done looks at, or changes, something else, too. */
+  touches(at: number, changes: boolean): void {
+    if (this.quiet === 0) this.#note(at, changes);
+  }
+
+  /** Something is to be done at once though it can be stopped: nobody may notice that. */
+  hurry(): void {
+    if (this.#isRunning && this.quiet === 0)
+      this.fail(new Error("what can be stopped was to be done at once: the transform has to know it"));
   }
 
   /** The number of something contended for that is no word: a frame's bytes, the storage. */
@@ -353,18 +409,21 @@ export class Machine {
   notify(word: number): number {
     this.reads = -1;
     this.writes = -1;
-    return this.time.notify(word);
+    const woken = this.time.notify(word);
+    this.learn(woken);
+    return woken;
   }
 
   /** Blocks the current thread on a word. When it goes on, it is told how its wait has ended. */
   block(word: number, timeoutMs: number): typeof SWITCH {
     const thread = this.current as VirtualThread;
+    thread.note(this.nowMs);
     thread.blocked = { word, untilMs: this.nowMs + timeoutMs };
     this.time.sleep(word, thread, undefined);
     thread.redo = () => {
-      const isWoken = this.time.wake(thread);
-      thread.note(isWoken ? 1 : 2);
-      return isWoken ? "ok" : "timed-out";
+      this.time.forget(thread);
+      thread.note(thread.isWoken ? 1 : 2);
+      return thread.isWoken ? "ok" : "timed-out";
     };
     return SWITCH;
   }
@@ -374,6 +433,7 @@ export class Machine {
   }
 
   after(delayMs: number, run: () => unknown, keepAlive = false): { cancel(): void } {
+    this.learn(this.nowMs);
     return this.time.after(this.current as VirtualThread, delayMs, run, keepAlive);
   }
 

@@ -8,6 +8,7 @@
  * See also: disk.ts; src/stores/memory/memory-store.ts (the same contract, for programs).
  */
 import { Violation } from "../search/subject.js";
+import { hashOfNumbers } from "./hash.js";
 import { blockBits, type MkwriteRequest } from "../../src/store/contract.js";
 
 const hole = 0;
@@ -22,6 +23,12 @@ export interface MediumPlan {
   readonly capacity: number;
 }
 
+/** Bytes at one time. */
+export interface Image {
+  readonly bytes: Uint8Array;
+  readonly number: number;
+}
+
 export class Medium {
   readonly #plan: MediumPlan;
   /** Bytes, then a state for each block, then the size; then the durable bytes. */
@@ -31,6 +38,8 @@ export class Medium {
   readonly #sizes: Uint8Array;
   /** Bytes as the last good sync left them. */
   readonly durable: Uint8Array;
+  #images = 0;
+  #durableImage = 0;
   #version = 0;
   #hashed = -1;
   #hash = 0;
@@ -51,15 +60,15 @@ export class Medium {
 
   restore(saved: Uint8Array): void {
     this.#all.set(saved);
+    this.#images = 0;
+    this.#durableImage = 0;
     this.#version++;
   }
 
   get hash(): number {
     if (this.#hashed !== this.#version) {
-      let hash = 17;
-      for (const byte of this.#all) hash = Math.imul(hash ^ byte, 0x01000193);
       this.#hashed = this.#version;
-      this.#hash = hash;
+      this.#hash = hashOfNumbers([this.#images, this.#durableImage], hashOfNumbers(this.#all));
     }
     return this.#hash;
   }
@@ -145,6 +154,8 @@ export class Medium {
     const first = Math.floor(position / this.#plan.blockBytes);
     for (let at = 0; at < pageSize / this.#plan.blockBytes; at++) {
       if (((blocks >>> (at * blockBits.width)) & blockBits.reserved) === 0) continue;
+      if (this.#states[first + at] === hole)
+        throw new Violation("assertion", `block ${first + at} is given back, though nobody has it`);
       if (this.#states[first + at] === there && !this.#isZero(first + at))
         throw new Violation(
           "assertion",
@@ -183,8 +194,17 @@ export class Medium {
     for (let block = Math.ceil(from / blockBytes); (block + 1) * blockBytes <= end; block++) this.#states[block] = hole;
   }
 
-  noteDurable(bytes: Uint8Array): void {
+  /** What a sync that begins now makes durable. */
+  image(): Image {
     this.#version++;
+    return { bytes: this.bytes.slice(), number: ++this.#images };
+  }
+
+  /** A sync has ended. One that began after it may have ended before: what is durable stays so. */
+  noteDurable({ bytes, number }: Image): void {
+    if (number < this.#durableImage) return;
+    this.#version++;
+    this.#durableImage = number;
     this.durable.set(bytes);
   }
 }

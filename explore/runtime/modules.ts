@@ -9,6 +9,8 @@ import { dirname, join } from "node:path";
 import type { Interleaved } from "../transform/emit.js";
 import { makeBuild } from "../words/reference.js";
 import { globalsOf } from "./globals.js";
+import { Violation } from "../search/subject.js";
+import type { FrameBytes } from "./frame-bytes.js";
 import type { Machine } from "./machine.js";
 
 /** What modules export. */
@@ -37,10 +39,10 @@ export class Modules {
   readonly #globals: Readonly<Record<string, unknown>>;
   readonly #substitutes: Readonly<Record<string, Exports>>;
 
-  constructor(source: Interleaved, machine: Machine, mutant: string, memory: unknown) {
+  constructor(source: Interleaved, machine: Machine, mutant: string, memory: unknown, frames?: FrameBytes) {
     this.#source = source;
     this.#mutated = source.mutants[mutant] ?? {};
-    const globals = globalsOf(machine);
+    const globals = globalsOf(machine, frames);
     this.#globals = { ...globals, $own: { ...(globals["$own"] as object), WebAssembly: { Memory: memory } } };
     const words = source.words[mutant] ?? source.words[""];
     if (words === undefined) throw new Error("the page words were not transformed");
@@ -72,15 +74,28 @@ export class Modules {
   }
 }
 
+/** Whoever catches what they throw: the run has gone wrong. */
+function assertions(machine: Machine): Exports {
+  const broken = (message: string) => machine.fail(new Violation("assertion", message));
+  return {
+    AssertionError: Violation,
+    assert: (condition: boolean, message: string) => void (condition || broken(message)),
+    unreachable: (value: unknown) => broken(`unreachable: ${String(value)}`),
+  };
+}
+
 function substitutesFor(machine: Machine, words: unknown): Record<string, Exports> {
   return {
     "src/sync/words.js": { loadWords: () => words },
+    "src/base/assert.js": assertions(machine),
     "src/base/random.js": { newNumber: () => 1 },
     "src/base/thread-identity.js": {
       thisThread: () => ({ id: (machine.current?.number ?? 0) + 1, start: 1 }),
       isThreadAlive: ({ id }: { id: number }) => {
         const thread = machine.threads[id - 1];
-        return !thread?.isDead || thread.requests > 0;
+        const isAlive = !thread?.isDead || thread.requests > 0;
+        machine.learn(isAlive ? 1 : 0);
+        return isAlive;
       },
     },
     "src/base/mailbox.js": {

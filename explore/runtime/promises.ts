@@ -23,6 +23,8 @@ interface Reaction {
   rejected(reason: unknown): unknown;
 }
 
+type Then = (this: unknown, resolve: (value: unknown) => void, reject: (reason: unknown) => void) => unknown;
+
 type State = "pending" | "fulfilled" | "rejected";
 
 /** `loop` of the thread that runs now; set by the machine. */
@@ -54,17 +56,39 @@ export class OwnPromise {
   resolve(value: unknown): void {
     if (this.#isResolved) return;
     this.#isResolved = true;
-    const then = value instanceof OwnPromise ? undefined : (value as { then?: unknown } | null | undefined)?.then;
-    if (value instanceof OwnPromise) enqueue(() => value.#react(this.#follower()));
-    else if (typeof then === "function")
-      enqueue(() =>
-        then.call(
-          value,
-          (one: unknown) => this.#settle("fulfilled", one),
-          (one: unknown) => this.#settle("rejected", one),
-        ),
+    if (value instanceof OwnPromise) {
+      enqueue(() => value.#react(this.#follower()));
+      return;
+    }
+    try {
+      const then = (value as { then?: unknown } | null | undefined)?.then;
+      if (typeof then === "function") enqueue(() => this.#adopt(value, then as Then));
+      else this.#settle("fulfilled", value);
+    } catch (error) {
+      this.#settle("rejected", error);
+    }
+  }
+
+  /** Follows something that is no promise of ours, but has a `then`. */
+  *#adopt(value: unknown, then: Then): Play<void> {
+    let isDone = false;
+    const once = (settle: (one: unknown) => void) => (one: unknown) => {
+      if (isDone) return;
+      isDone = true;
+      this.#isResolved = false;
+      settle(one);
+    };
+    const reject = once((reason) => this.reject(reason));
+    try {
+      const made = then.call(
+        value,
+        once((one) => this.resolve(one)),
+        reject,
       );
-    else this.#settle("fulfilled", value);
+      if (isGenerator(made)) yield* made;
+    } catch (error) {
+      reject(error);
+    }
   }
 
   #follower(): Reaction {
@@ -150,32 +174,38 @@ export class OwnPromise {
   }
 
   static all(values: Iterable<unknown>): OwnPromise {
+    return OwnPromise.#gather(values, (reason, _at, result) => result.reject(reason));
+  }
+
+  static allSettled(values: Iterable<unknown>): OwnPromise {
+    return OwnPromise.#gather(
+      values,
+      (reason, tell) => tell({ status: "rejected", reason }),
+      (value) => ({ status: "fulfilled", value }),
+    );
+  }
+
+  static #gather(
+    values: Iterable<unknown>,
+    rejected: (reason: unknown, tell: (answer: unknown) => void, result: OwnPromise) => void,
+    fulfilled: (value: unknown) => unknown = (value) => value,
+  ): OwnPromise {
     const result = new OwnPromise();
     const all = [...values];
     const answers: unknown[] = [];
     let left = all.length;
     if (left === 0) result.resolve([]);
     all.forEach((value, at) => {
+      const tell = (answer: unknown) => {
+        answers[at] = answer;
+        if (--left === 0) result.resolve(answers);
+      };
       OwnPromise.resolve(value).whenSettled(
-        (answer) => {
-          answers[at] = answer;
-          if (--left === 0) result.resolve(answers);
-        },
-        (reason) => result.reject(reason),
+        (answer) => tell(fulfilled(answer)),
+        (reason) => rejected(reason, tell, result),
       );
     });
     return result;
-  }
-
-  static allSettled(values: Iterable<unknown>): OwnPromise {
-    return OwnPromise.all(
-      [...values].map((value) =>
-        OwnPromise.resolve(value).then(
-          (answer) => ({ status: "fulfilled", value: answer }),
-          (reason: unknown) => ({ status: "rejected", reason }),
-        ),
-      ),
-    );
   }
 
   static race(values: Iterable<unknown>): OwnPromise {
@@ -229,6 +259,7 @@ export class OwnAbortSignal {
     this.aborted = true;
     this.reason = reason;
     for (const listener of [...this.#listeners]) {
+      if (!this.#listeners.has(listener)) continue;
       const made = listener();
       if (isGenerator(made)) yield* made;
     }

@@ -63,8 +63,8 @@ export class Tasks {
 
   /** Runs something that could be stopped without stopping it. */
   now<T>(play: Play<T>): T {
+    this.#machine.hurry();
     this.#machine.quiet++;
-    if (this.#machine.quiet === 1) this.#machine.hurried++;
     try {
       for (;;) {
         const { done, value } = play.next();

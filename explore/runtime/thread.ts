@@ -4,6 +4,7 @@
  * Invariant: what the thread does next depends on its history alone (and on what it reads next): its heap is its own, and it starts
  * the same in every run.
  */
+import { Violation } from "../search/subject.js";
 import type { Job, Loop, OwnPromise } from "./promises.js";
 import { isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
@@ -31,6 +32,8 @@ export class VirtualThread implements Loop {
   two = 0;
   /** It waits in a call that blocks it. */
   blocked: Blocked | undefined;
+  /** How its last wait has ended: somebody woke it, or its time was up. */
+  isWoken = false;
   /** It has ended in the midst of what it did. */
   isDead = false;
   /** It may end so. */
@@ -38,7 +41,7 @@ export class VirtualThread implements Loop {
   /** Its requests to the storage that are under way: it is there for the others until they have ended. */
   requests = 0;
   /** Promises that were rejected before anybody asked. */
-  readonly orphans: OwnPromise[] = [];
+  #orphans: OwnPromise[] = [];
   /** Does the operation at which it was stopped. */
   redo: (() => unknown) | undefined;
 
@@ -52,7 +55,7 @@ export class VirtualThread implements Loop {
   }
 
   rejected(promise: OwnPromise): void {
-    this.orphans.push(promise);
+    this.#orphans.push(promise);
   }
 
   post(event: Event): void {
@@ -74,9 +77,15 @@ export class VirtualThread implements Loop {
     this.two ^= this.two >>> 13;
   }
 
+  /** Ends a blocking wait. */
+  wake(isWoken: boolean): void {
+    this.blocked = undefined;
+    this.isWoken = isWoken;
+  }
+
   /** Hash of what waits for it. */
   get waiting(): number {
-    let hash = (this.isDead ? 7 : this.blocked ? 5 : 3) + this.requests * 8;
+    let hash = (this.isDead ? 7 : this.blocked ? 5 : 3) + (this.isWoken ? 8 : 0) + this.requests * 16;
     for (const { mark } of this.#events) hash = Math.imul(hash ^ mark, 0x01000193) + 1;
     return hash;
   }
@@ -85,7 +94,11 @@ export class VirtualThread implements Loop {
   advance(): void {
     for (;;) {
       if (this.#play === undefined) {
-        const job = this.#jobs.shift() ?? this.#next();
+        let job = this.#jobs.shift();
+        if (job === undefined) {
+          if (this.#orphans.length > 0) this.#lookAfterOrphans();
+          job = this.#next();
+        }
         if (job === undefined) return;
         const made = job();
         if (isGenerator(made)) this.#play = made;
@@ -95,6 +108,14 @@ export class VirtualThread implements Loop {
       if (done !== true) return;
       this.#play = undefined;
     }
+  }
+
+  /** As Node does when all jobs are done. @throws Violation */
+  #lookAfterOrphans(): void {
+    const orphan = this.#orphans.find(({ isHandled }) => !isHandled);
+    this.#orphans = [];
+    if (orphan)
+      throw new Violation("unhandled", `a rejection in ${this.name} that nobody handles: ${String(orphan.value)}`);
   }
 
   #next(): Job | undefined {

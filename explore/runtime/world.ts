@@ -9,7 +9,8 @@ import type { Actor, Footing } from "../races/stage.js";
 import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { Disk, ModelStore } from "./disk.js";
-import { Machine, type Traced, diskBit, eventBit, failBit, killBit } from "./machine.js";
+import { FrameBytes } from "./frame-bytes.js";
+import { Machine, type Traced, clockBit, diskBit, eventBit, failBit, killBit } from "./machine.js";
 import { Medium } from "./medium.js";
 import { Tasks } from "./tasks.js";
 import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
@@ -40,7 +41,7 @@ export class World implements Subject {
   readonly #modules: Modules;
   readonly #stage: typeof import("../races/stage.js");
   readonly #blank: Uint32Array;
-  readonly #segment: Uint8Array;
+  readonly #frames: FrameBytes;
   readonly #memoryBytes: number;
   #isFirstMemory = true;
   readonly #disk: Disk;
@@ -53,8 +54,9 @@ export class World implements Subject {
     this.#protocol = protocol;
     this.#memoryBytes = (this.scenario.frames + 1) * pageBytes;
     this.machine = new Machine(planBytes(modules, this.#memoryBytes), extrasMax);
-    this.#segment = new Uint8Array(this.#memoryBytes);
-    this.#modules = new Modules(source, this.machine, mutant, this.#memoryClass());
+    this.machine.movesMax = this.scenario.movesMax ?? 0;
+    this.#frames = new FrameBytes(this.machine, this.#memoryBytes, pageBytes);
+    this.#modules = new Modules(source, this.machine, mutant, this.#memoryClass(), this.#frames);
     this.scenario = this.#modules.load(path)["scenario"] as Scenario;
     this.#stage = this.#modules.load("explore/races/stage.js") as unknown as typeof import("../races/stage.js");
     this.#blank = new Uint32Array(this.machine.words.words.length);
@@ -94,7 +96,7 @@ export class World implements Subject {
     const next = () => {
       const isFirst = this.#isFirstMemory;
       this.#isFirstMemory = false;
-      return isFirst ? this.machine.words.buffer : this.#segment.buffer;
+      return isFirst ? this.machine.words.buffer : this.#frames.all.buffer;
     };
     return class {
       readonly buffer = next();
@@ -105,6 +107,7 @@ export class World implements Subject {
     const actor = Object.keys(this.scenario.actors)[alternative];
     if (actor !== undefined) return actor;
     const letter = (at: number) => String.fromCharCode(97 + at);
+    if (alternative === clockBit) return "clock";
     if (alternative >= killBit) return `end-${letter(alternative - killBit)}`;
     if (alternative >= eventBit) return `event-${letter(alternative - eventBit)}`;
     if (alternative >= failBit) return `fail-${letter(alternative - failBit)}`;
@@ -121,7 +124,7 @@ export class World implements Subject {
       two = Math.imul(two ^ value, 0x297a2d39);
       two ^= two >>> 15;
     };
-    for (const byte of this.#segment) add(byte);
+    for (const byte of this.#frames.all) add(byte);
     add(this.#disk.hash);
     add(machine.nowMs | 0);
     for (const thread of machine.threads) {
@@ -138,7 +141,7 @@ export class World implements Subject {
     this.#start ??= this.#setStage();
     const { words, segment, medium, share } = this.#start;
     this.#begin(words);
-    this.#segment.set(segment);
+    this.#frames.all.set(segment);
     this.#disk.medium.restore(medium);
     const names = Object.keys(scenario.actors);
     const threads = names.map((name) => machine.addThread(name));
@@ -182,7 +185,7 @@ export class World implements Subject {
     const share = this.#stage.shareStage(hand, footing);
     this.#quietly(thread, () => this.#stage.leaveStage(hand));
     const { words } = machine.words;
-    return { words: words.slice(), segment: this.#segment.slice(), medium: this.#disk.medium.save(), share };
+    return { words: words.slice(), segment: this.#frames.all.slice(), medium: this.#disk.medium.save(), share };
   }
 
   #newDisk(): Disk {
@@ -190,8 +193,7 @@ export class World implements Subject {
     const { failuresMax = 0, grantsLater = false, capacity = blocksMax } = this.scenario;
     const medium = new Medium({ blocks: blocksMax, blockBytes, pageBytes, capacity });
     return new Disk(
-      this.machine,
-      medium,
+      { machine: this.machine, medium, frames: this.#frames },
       { failuresMax, grantsLater },
       (code, message) => new PinfoldError(code, message),
     );
@@ -200,35 +202,15 @@ export class World implements Subject {
   #footing(): Footing {
     const { machine } = this;
     const disk = this.#disk;
-    const at = (frame: number) => machine.extra(1 + frame);
-    const bytes = {
-      store: (frame: number, offset: number, value: number) =>
-        machine.operation(
-          at(frame),
-          true,
-          () => `bytes of frame ${frame}: [${offset}] = ${value}`,
-          () => {
-            this.#segment[frame * pageBytes + offset] = value;
-          },
-        ),
-      load: (frame: number, offset: number) =>
-        machine.operation(
-          at(frame),
-          false,
-          () => `bytes of frame ${frame}: [${offset}]`,
-          () => {
-            const value = this.#segment[frame * pageBytes + offset] as number;
-            machine.current?.note(value);
-            return value;
-          },
-        ),
-    };
     return {
       clock: {
-        nowMs: () => machine.nowMs,
+        nowMs: () => {
+          machine.learn(machine.nowMs);
+          return machine.nowMs;
+        },
         after: (delayMs, run, keepAlive) => machine.after(delayMs, run, keepAlive),
       },
-      bytes: bytes as unknown as Footing["bytes"],
+      bytes: this.#frames as unknown as Footing["bytes"],
       later: (what, job) => machine.later(what, job),
       protocol: this.#protocol,
       memoryBytes: this.#memoryBytes,
@@ -240,15 +222,17 @@ export class World implements Subject {
   /** Runs something alone, to its end. @returns what it, or its promise, answers @throws what it throws */
   #quietly(thread: VirtualThread, work: () => unknown): unknown {
     const { machine } = this;
+    let answer: unknown;
     machine.quiet++;
     this.#disk.isPrompt = true;
-    let answer: unknown;
-    thread.post({ mark: 0, job: () => startedBy(work(), (made) => (answer = made)) });
-    machine.run({ decide: (enabled) => 31 - Math.clz32(enabled) });
-    machine.quiet--;
-    this.#disk.isPrompt = false;
+    try {
+      thread.post({ mark: 0, job: () => startedBy(work(), (made) => (answer = made)) });
+      machine.run({ decide: (enabled) => 31 - Math.clz32(enabled) });
+    } finally {
+      machine.quiet--;
+      this.#disk.isPrompt = false;
+    }
     if (!(answer instanceof OwnPromise)) return answer;
-    answer.isHandled = true;
     if (answer.state === "rejected") throw answer.value;
     if (answer.state === "pending") throw new Violation("deadlock", "what runs alone does not end");
     return answer.value;
@@ -264,13 +248,9 @@ export class World implements Subject {
       const end = ends[at];
       if (thread.isDead) return;
       if (end?.state === "rejected") {
-        end.isHandled = true;
         throw new Violation("assertion", `${thread.name} ended with ${String(end.value)}`);
       }
       if (end?.state !== "fulfilled") throw new Violation("deadlock", `${thread.name} waits for ever`);
-      const orphan = thread.orphans.find(({ isHandled }) => !isHandled);
-      if (orphan)
-        throw new Violation("unhandled", `a rejection in ${thread.name} that nobody handles: ${String(orphan.value)}`);
       // Whoever had to wake the others may have died.
       if ((actors[at] as Actor).rescues > 0 && !threads.some(({ isDead }) => isDead))
         throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
@@ -284,6 +264,8 @@ export class World implements Subject {
     try {
       this.#quietly(first as VirtualThread, () => (actor as Actor).sync());
       this.#quietly(first as VirtualThread, () => (actor as Actor).verify());
+      if (medium.reservedBlocks > 0)
+        throw new Violation("leak", `${medium.reservedBlocks} blocks are reserved, and nothing is dirty`);
       this.#quietly(first as VirtualThread, () =>
         this.scenario.check(actor as Actor, (position) => medium.bytes[position] ?? 0),
       );
@@ -295,9 +277,11 @@ export class World implements Subject {
   }
 }
 
-/** Tells what a function that was transformed answers: of an async one, its promise. */
+/** Tells what a function that was transformed answers: of an async one, its promise, which is looked at later. */
 function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> {
-  hear(isGenerator(made) ? yield* made : made);
+  const answer = isGenerator(made) ? yield* made : made;
+  if (answer instanceof OwnPromise) answer.isHandled = true;
+  hear(answer);
 }
 
 function planBytes(modules: Modules, memoryBytes: number): number {

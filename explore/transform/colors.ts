@@ -32,6 +32,7 @@ const arrayCallbacks: ReadonlySet<string> = new Set([
   "flatMap",
   "reduce",
 ]);
+const bytesMethods: ReadonlySet<string> = new Set(["set", "fill", "copyWithin"]);
 /** Native calls that may be given a function which can be stopped: the runtime has its own of these. */
 const nativeTakers: ReadonlySet<string> = new Set([
   "then",
@@ -110,7 +111,7 @@ export class Colors {
   }
 
   stopsCall(node: ts.CallExpression): boolean {
-    if (this.atomicOperation(node) !== undefined) return true;
+    if (this.atomicOperation(node) !== undefined || this.bytesMethod(node) !== undefined) return true;
     // What it answers is gone through later: that is where it stops.
     if (this.isForeignIteration(node)) return false;
     const callee = this.callee(node);
@@ -128,6 +129,13 @@ export class Colors {
     return expression.name.text;
   }
 
+  /** The name of a method that changes a Uint8Array: its bytes may be those of a frame, or be copied from one. */
+  bytesMethod({ expression }: ts.CallExpression): string | undefined {
+    if (!ts.isPropertyAccessExpression(expression) || !bytesMethods.has(expression.name.text)) return undefined;
+    const isBytes = this.checker.getTypeAtLocation(expression.expression).symbol?.name === "Uint8Array";
+    return isBytes ? expression.name.text : undefined;
+  }
+
   /** An element of an Int32Array: a word that other threads may see, by a plain access. */
   isSharedWord(node: ts.ElementAccessExpression): boolean {
     return this.checker.getTypeAtLocation(node.expression).symbol?.name === "Int32Array";
@@ -140,12 +148,15 @@ export class Colors {
     return executor !== undefined && ts.isFunctionLike(executor) && this.#stoppable.has(executor);
   }
 
-  /** The method name, for an array's method that is given a function which can be stopped. */
+  /** The method's name, for Array.from and an array's method that is given a function which can be stopped. */
   arrayCallback(node: ts.CallExpression): string | undefined {
     const { expression } = node;
-    if (!ts.isPropertyAccessExpression(expression) || !arrayCallbacks.has(expression.name.text)) return undefined;
-    const [callback] = node.arguments;
-    return callback !== undefined && this.mayStop(callback) ? expression.name.text : undefined;
+    if (!ts.isPropertyAccessExpression(expression)) return undefined;
+    const name = expression.name.text;
+    const isFrom = name === "from" && ts.isIdentifier(expression.expression) && expression.expression.text === "Array";
+    if (!isFrom && !arrayCallbacks.has(name)) return undefined;
+    const callback = node.arguments[isFrom ? 1 : 0];
+    return callback !== undefined && this.mayStop(callback) ? name : undefined;
   }
 
   /** Whether a value may be a function that can be stopped. */

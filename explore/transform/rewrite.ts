@@ -257,6 +257,12 @@ export class Rewriter {
     const taken = () => node.arguments.map((argument) => this.#expression(argument));
     const operation = this.#colors.atomicOperation(node);
     if (operation !== undefined) return this.#runPoint(`$${operation}`, [site(), ...taken()]);
+    const method = this.#colors.bytesMethod(node);
+    if (method !== undefined) {
+      const target = this.#expression((node.expression as ts.PropertyAccessExpression).expression);
+      const all = [site(), factory.createStringLiteral(method), target, ...taken()];
+      return this.#stops ? this.#runPoint("$bytes", all) : call("$bytesAtOnce", ...all);
+    }
     const callee = this.#colors.callee(node);
     if (callee.kind === "step") return this.#runPoint("$step", [site(), this.#expression(node.expression), ...taken()]);
     if (callee.kind === "native") return this.#nativeCall(node);
@@ -272,6 +278,11 @@ export class Rewriter {
     if (name !== undefined) {
       const { expression } = node.expression as ts.PropertyAccessExpression;
       const taken = node.arguments.map((argument) => this.#expression(argument));
+      const [list, work] = taken;
+      if (name === "from" && list && work) {
+        const made = factory.updateCallExpression(node, this.#expression(node.expression), undefined, [list]);
+        return this.#run(call("$map", made, work));
+      }
       return this.#run(call(`$${name}`, this.#expression(expression), ...taken));
     }
     if (this.#colors.isNativeTaker(node) || !node.arguments.some((argument) => this.#colors.mayStop(argument)))
