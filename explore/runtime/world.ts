@@ -47,6 +47,8 @@ export class World implements Subject {
   readonly #disk: Disk;
   #start: Start | undefined;
   readonly #checked = new Set<number>();
+  /** The state in which the last run has ended. */
+  end = 0;
 
   constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "") {
     const modules = new Modules(source, new Machine(8, 1), mutant, Object);
@@ -164,6 +166,7 @@ export class World implements Subject {
       });
     });
     if (!machine.run(turns)) return false;
+    this.end = this.state();
     this.#inspect(threads, ends, actors);
     return true;
   }
@@ -255,8 +258,7 @@ export class World implements Subject {
       if ((actors[at] as Actor).rescues > 0 && !threads.some(({ isDead }) => isDead))
         throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
     });
-    const state = this.state();
-    if (this.#checked.has(state)) return;
+    if (this.#checked.has(this.end)) return;
     const alive = threads.findIndex(({ isDead }) => !isDead);
     const first = threads[alive];
     const actor = actors[alive];
@@ -273,7 +275,7 @@ export class World implements Subject {
       if (error instanceof Violation) throw error;
       throw new Violation("check", error instanceof Error ? error.message : String(error));
     }
-    this.#checked.add(state);
+    this.#checked.add(this.end);
   }
 }
 
