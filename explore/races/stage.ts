@@ -9,7 +9,7 @@ import { AddressSpace } from "../../src/cache/space.js";
 import { Frames, type FramesShare } from "../../src/frames/frames.js";
 import { Core, type CoreOptions } from "../../src/mapping/core.js";
 import { write } from "../../src/mapping/copy.js";
-import { invalidate, openFile } from "../../src/mapping/lifetime.js";
+import { closeForAll, invalidate, openFile } from "../../src/mapping/lifetime.js";
 import { pinRange, putPin } from "../../src/mapping/pin.js";
 import type { PinRecord } from "../../src/mapping/pin-registry.js";
 import { punchHole } from "../../src/mapping/punch.js";
@@ -104,6 +104,11 @@ export class Actor {
     await sync(this.core, this.space, {});
   }
 
+  /** When all is over: what is dirty is written, unless the file was closed. */
+  async syncIfOpen(): Promise<void> {
+    if (!this.space.isStale) await this.sync();
+  }
+
   async truncate(size: number): Promise<void> {
     await truncate(this.core, this.space, size, {});
   }
@@ -123,6 +128,11 @@ export class Actor {
   async invalidate(index: number): Promise<void> {
     const { pageSize } = this.space;
     invalidate(this.core, this.space, index * pageSize, pageSize);
+  }
+
+  /** Ends the file for everybody. */
+  async closeForAll(): Promise<void> {
+    await closeForAll(this.core, this.space, false);
   }
 
   /** Waits for `work`; an error with one of these codes is a good answer too. Answers the code, or "". */

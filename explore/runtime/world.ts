@@ -264,7 +264,7 @@ export class World implements Subject {
     const actor = actors[alive];
     const { medium } = this.#disk;
     try {
-      this.#quietly(first as VirtualThread, () => (actor as Actor).sync());
+      this.#quietly(first as VirtualThread, () => (actor as Actor).syncIfOpen());
       this.#quietly(first as VirtualThread, () => (actor as Actor).verify());
       if (medium.reservedBlocks > 0)
         throw new Violation("leak", `${medium.reservedBlocks} blocks are reserved, and nothing is dirty`);

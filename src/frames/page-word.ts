@@ -60,6 +60,11 @@ export function countedWrites(words: Words, frame: number): number {
   return words.highWord(frame) & layout.WRITES_MASK;
 }
 
+/** Under a long-term pin. It can become so only by somebody who has its lock. */
+export function isCounted(words: Words, frame: number): boolean {
+  return countedReads(words, frame) + countedWrites(words, frame) > 0;
+}
+
 /** Locked by anybody, or pinned. */
 export function isHeld(words: Words, frame: number): boolean {
   const low = words.lowWord(frame);

@@ -8,7 +8,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
-import { flagsOf, isHeld, isUnclean, wordBits } from "../frames/page-word.js";
+import { flagsOf, isCounted, isHeld, isUnclean, wordBits } from "../frames/page-word.js";
 import { writeOutSync } from "../io/transfer.js";
 import type { Store } from "../store/contract.js";
 import * as layout from "../sync/layout.js";
@@ -277,13 +277,19 @@ function refusePinned(core: Core, space: AddressSpace): void {
 
 /**
  * Removes all pages of a file, waiting for operations in progress. False where something still has to be synced: nobody
- * asked for it to be dropped.
+ * asked for it to be dropped. No counted pin can be added to a page whose lock is held: they are looked for under it.
+ * @throws PinfoldError EBUSY where a page was pinned meanwhile
  */
 async function dropAll(core: Core, space: AddressSpace, discard: boolean): Promise<boolean> {
   for (let tries = 0; space.residentPages > 0; tries++) {
     if (tries > limits.lookupRetriesMax) throw new Error("pages kept coming into a closing file");
     for (const page of core.table.residents(space, 0, limits.filePagesMax - 1)) {
       if (tryOwn(core, space, page)) {
+        if (isCounted(core.frames.words, page.frame)) {
+          core.locks.unlockExclusive(page.frame);
+          refusePinned(core, space);
+          continue;
+        }
         if (!discard && isUnclean(core.frames.words, page.frame)) {
           core.locks.unlockExclusive(page.frame);
           return false;
@@ -324,6 +330,10 @@ export function invalidate(core: Core, space: AddressSpace, position: number, le
   for (const page of pages) {
     if (!tryOwn(core, space, page))
       throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is pinned`);
+    if (isCounted(words, page.frame)) {
+      core.locks.unlockExclusive(page.frame);
+      throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is pinned`);
+    }
     if (isUnclean(words, page.frame)) {
       core.locks.unlockExclusive(page.frame);
       throw new PinfoldError("EBUSY", `page ${page.index} of ${space.store.name} is dirty`);

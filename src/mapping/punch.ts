@@ -9,7 +9,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
-import { countedReads, countedWrites } from "../frames/page-word.js";
+import { isCounted } from "../frames/page-word.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
@@ -90,9 +90,8 @@ function refuseOwnPins(core: Core, space: AddressSpace, from: number, to: number
 }
 
 function refuseCounted(core: Core, space: AddressSpace, hole: Hole): void {
-  const { words } = core.frames;
-  const isCounted = ({ frame }: Resident) => countedWrites(words, frame) + countedReads(words, frame) > 0;
-  if (!core.table.residents(space, hole.first, hole.last).some(isCounted)) return;
+  const residents = core.table.residents(space, hole.first, hole.last);
+  if (!residents.some(({ frame }) => isCounted(core.frames.words, frame))) return;
   const pins = core.pins.holders(space, hole.first, hole.last).filter((pin) => pin.counted);
   const foreign = foreignHolds(core, space, hole.first, hole.last).filter((hold) => hold.counted);
   throw new PinfoldError(

@@ -16,7 +16,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
-import { countedReads, countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
+import { flagsOf, isCounted, wordBits } from "../frames/page-word.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import type { Scope } from "../frames/scopes.js";
 import * as layout from "../sync/layout.js";
@@ -118,9 +118,7 @@ async function tryCut(core: Core, space: AddressSpace, at: Cut, options: Truncat
 
 function refuseCounted(core: Core, space: AddressSpace, first: number, last: number, from: number): void {
   const { words } = core.frames;
-  const counted = core.table
-    .residents(space, first, last)
-    .filter(({ frame }) => countedWrites(words, frame) + countedReads(words, frame) > 0);
+  const counted = core.table.residents(space, first, last).filter(({ frame }) => isCounted(words, frame));
   if (counted.length === 0) return;
   const pins = core.pins.holders(space, first, last).filter((pin) => pin.counted && pin.position + pin.length > from);
   // Where in its pages a pin of another thread ends is not known.
