@@ -9,6 +9,20 @@ import { OwnAbortController, OwnAbortSignal, OwnPromise, type Job, isGenerator, 
 import type { Play } from "./play.js";
 import { Tasks } from "./tasks.js";
 
+/** Keeps values with their keys: a run has many maps of few keys, and ephemerons make collecting garbage slow. */
+class OwnWeakMap {
+  readonly #name = Symbol("value");
+
+  get(key: object): unknown {
+    return (key as Record<symbol, unknown>)[this.#name];
+  }
+
+  set(key: object, value: unknown): this {
+    (key as Record<symbol, unknown>)[this.#name] = value;
+    return this;
+  }
+}
+
 function plainly(name: BytesMethod, target: Uint8Array, taken: readonly unknown[]): unknown {
   return (target[name] as Callback).apply(target, [...taken]);
 }
@@ -75,6 +89,7 @@ export function globalsOf(machine: Machine, frames: FrameBytes | undefined): Rea
       AbortController: OwnAbortController,
       AbortSignal: OwnAbortSignal,
       SharedArrayBuffer: ArrayBuffer,
+      WeakMap: OwnWeakMap,
       queueMicrotask: (job: Job) => running.loop?.enqueue(job),
     },
   };

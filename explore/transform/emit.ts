@@ -62,7 +62,11 @@ export function interleave(scenarios: readonly string[], mutants: readonly Mutan
       },
       undefined,
       false,
-      { before: [(context) => (source) => new Rewriter(colors, placesOf(source, root, sites), context).file(source)] },
+      {
+        before: [
+          (context) => (source) => new Rewriter(colors, placesOf(source, root, sites), context, source).file(source),
+        ],
+      },
     );
   }
   return { modules, sites, words: wordsOf(mutants, root), mutants: replacementsOf(mutants) };

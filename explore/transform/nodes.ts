@@ -26,6 +26,42 @@ export function generator(body: ts.Block): ts.FunctionExpression {
   return factory.createFunctionExpression(undefined, star, undefined, undefined, [], undefined, body);
 }
 
+export function parameter(name: string, dots?: ts.DotDotDotToken): ts.ParameterDeclaration {
+  return factory.createParameterDeclaration(undefined, dots, name);
+}
+
+/** A call, of a function that needs `this` as its own. */
+export function called(target: ts.Expression, needsThis: boolean, taken: ts.Expression[]): ts.CallExpression {
+  if (!needsThis) return factory.createCallExpression(target, undefined, taken);
+  const at = factory.createPropertyAccessExpression(target, "call");
+  return factory.createCallExpression(at, undefined, [factory.createThis(), ...taken]);
+}
+
+/** The body of an async function that stays where it is. */
+export function asyncBody(body: ts.Block): ts.Block {
+  const run = called(factory.createParenthesizedExpression(generator(body)), true, []);
+  return factory.createBlock([factory.createReturnStatement(delegated(call("$async", run)))], true);
+}
+
+/** A function of the same kind as `node`, arrows apart. */
+export function functionLike(
+  node: ts.FunctionLikeDeclaration,
+  star: ts.AsteriskToken | undefined,
+  name: ts.PropertyName | undefined,
+  parameters: readonly ts.ParameterDeclaration[],
+  body: ts.Block,
+): ts.Node {
+  const modifiers = node.modifiers?.filter(({ kind }) => kind !== ts.SyntaxKind.AsyncKeyword) as ts.Modifier[];
+  if (ts.isMethodDeclaration(node) && name)
+    return factory.createMethodDeclaration(modifiers, star, name, undefined, undefined, parameters, undefined, body);
+  const plain = name as ts.Identifier | undefined;
+  if (ts.isFunctionDeclaration(node))
+    return factory.createFunctionDeclaration(modifiers, star, plain, undefined, parameters, undefined, body);
+  if (ts.isFunctionExpression(node))
+    return factory.createFunctionExpression(undefined, star, plain, undefined, parameters, undefined, body);
+  return complain(node, "a kind of function that is not known here");
+}
+
 export function temporary(): ts.Statement {
   return factory.createVariableStatement(
     undefined,

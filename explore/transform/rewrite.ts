@@ -15,7 +15,20 @@
 import ts from "typescript-api";
 import { type Colors, isAsync } from "./colors.js";
 import { inlined } from "./constants.js";
-import { call, complain, delegated, generator, isAssignment, methodName, temporary } from "./nodes.js";
+import { Lifting, isMadeAnew } from "./lift.js";
+import {
+  asyncBody,
+  call,
+  called,
+  complain,
+  delegated,
+  functionLike,
+  generator,
+  isAssignment,
+  methodName,
+  parameter,
+  temporary,
+} from "./nodes.js";
 
 const { factory } = ts;
 
@@ -26,6 +39,7 @@ const ownGlobals: ReadonlySet<string> = new Set([
   "AbortSignal",
   "WebAssembly",
   "SharedArrayBuffer",
+  "WeakMap",
   "queueMicrotask",
 ]);
 
@@ -43,19 +57,39 @@ export class Rewriter {
   /** It is a generator in the source, too. */
   #isIterator = false;
 
-  constructor(colors: Colors, sites: Sites, context: ts.TransformationContext) {
+  readonly #lifting: Lifting;
+  /** Functions of the file, and private methods of the class that is being written, that were functions within functions. */
+  readonly #lifted: ts.Node[] = [];
+  #privates: ts.Node[] | undefined;
+  #count = 0;
+
+  constructor(colors: Colors, sites: Sites, context: ts.TransformationContext, file: ts.SourceFile) {
     this.#colors = colors;
     this.#sites = sites;
     this.#context = context;
+    this.#lifting = new Lifting(colors.checker, file);
   }
 
   file(node: ts.SourceFile): ts.SourceFile {
-    return ts.visitEachChild(node, this.#visit, this.#context);
+    const made = ts.visitEachChild(node, this.#visit, this.#context);
+    return factory.updateSourceFile(made, [...made.statements, ...(this.#lifted as ts.Statement[])]);
+  }
+
+  #class<T extends ts.ClassLikeDeclaration>(node: T): ts.Node {
+    const outer = this.#privates;
+    const own: ts.Node[] = (this.#privates = []);
+    const made = this.#children(node);
+    this.#privates = outer;
+    const members = [...made.members, ...(own as ts.ClassElement[])];
+    return ts.isClassDeclaration(made)
+      ? factory.updateClassDeclaration(made, made.modifiers, made.name, undefined, made.heritageClauses, members)
+      : factory.updateClassExpression(made, made.modifiers, made.name, undefined, made.heritageClauses, members);
   }
 
   readonly #visit = (node: ts.Node): ts.Node | ts.Node[] => {
     if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return node;
     if (ts.isFunctionLike(node) && "body" in node) return this.#function(node);
+    if (ts.isClassLike(node)) return this.#class(node);
     if (ts.isPropertyDeclaration(node)) return this.#within(false, false, () => this.#children(node));
     if (ts.isAwaitExpression(node)) return this.#await(node);
     if (ts.isMetaProperty(node)) return factory.createIdentifier("$meta");
@@ -98,27 +132,55 @@ export class Rewriter {
     if (node.body === undefined) return node;
     if (!this.#colors.isStoppable(node)) return this.#within(false, false, () => this.#children(node));
     if (ts.isGetAccessorDeclaration(node) || ts.isSetAccessorDeclaration(node)) return this.#accessor(node);
+    return this.#moved(node) ?? this.#inPlace(node);
+  }
+
+  #inPlace(node: ts.FunctionLikeDeclaration): ts.Node {
     const { parameters, defaults } = this.#parameters(node);
+    const body = isAsync(node) ? asyncBody(this.#body(node, defaults)) : this.#body(node, defaults);
+    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
+    if (!ts.isArrowFunction(node)) return functionLike(node, star, this.#nameOf(node), parameters, body);
+    const made = called(factory.createParenthesizedExpression(generator(body)), true, []);
+    return factory.createArrowFunction(undefined, undefined, parameters, undefined, undefined, made);
+  }
+
+  /** Moves out of a function what is made anew with each call of it, and what an async function does. */
+  #moved(node: ts.FunctionLikeDeclaration): ts.Node | undefined {
+    if (!isAsync(node) && !isMadeAnew(node)) return undefined;
+    const lift = this.#lifting.liftOf(node);
+    const home = lift?.usesPrivates ? this.#privates : this.#lifted;
+    if (lift === undefined || home === undefined) return undefined;
+    const name = `lifted$${this.#count++}`;
+    const { parameters, defaults } = this.#parameters(node);
+    const taken = [...lift.captured.map((one) => parameter(one)), ...parameters];
     const body = this.#body(node, defaults);
     const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
-    const modifiers = node.modifiers?.filter(({ kind }) => kind !== ts.SyntaxKind.AsyncKeyword) as ts.Modifier[];
-    if (ts.isMethodDeclaration(node)) {
-      const name = this.#children(node.name);
-      return factory.createMethodDeclaration(modifiers, star, name, undefined, undefined, parameters, undefined, body);
-    }
-    if (ts.isFunctionDeclaration(node))
-      return factory.createFunctionDeclaration(modifiers, star, node.name, undefined, parameters, undefined, body);
-    if (ts.isArrowFunction(node)) {
-      const made = factory.createCallExpression(
-        factory.createPropertyAccessExpression(factory.createParenthesizedExpression(generator(body)), "call"),
-        undefined,
-        [factory.createThis()],
-      );
-      return factory.createArrowFunction(undefined, undefined, parameters, undefined, undefined, made);
-    }
-    if (ts.isFunctionExpression(node))
-      return factory.createFunctionExpression(undefined, star, node.name, undefined, parameters, undefined, body);
-    return complain(node, "a kind of function that is not known here");
+    const isMethod = lift.usesPrivates;
+    const ownName = isMethod ? factory.createPrivateIdentifier(`#${name}`) : factory.createIdentifier(name);
+    home.push(
+      isMethod
+        ? factory.createMethodDeclaration(undefined, star, ownName, undefined, undefined, taken, undefined, body)
+        : factory.createFunctionDeclaration(undefined, star, name, undefined, taken, undefined, body),
+    );
+    const given = parameters.map(({ dotDotDotToken }, at) => parameter(`p${at}$`, dotDotDotToken));
+    const handed = [
+      ...lift.captured.map((one) => factory.createIdentifier(one)),
+      ...given.map(({ dotDotDotToken }, at) => {
+        const value = factory.createIdentifier(`p${at}$`);
+        return dotDotDotToken ? factory.createSpreadElement(value) : value;
+      }),
+    ];
+    const target = isMethod ? factory.createPropertyAccessExpression(factory.createThis(), `#${name}`) : ownName;
+    const made = called(target as ts.Expression, lift.usesThis && !isMethod, handed);
+    const answer = isAsync(node) ? call("$async", made) : made;
+    if (ts.isArrowFunction(node))
+      return factory.createArrowFunction(undefined, undefined, given, undefined, undefined, answer);
+    const stub = factory.createBlock([factory.createReturnStatement(answer)]);
+    return functionLike(node, undefined, this.#nameOf(node), given, stub);
+  }
+
+  #nameOf(node: ts.FunctionLikeDeclaration): ts.PropertyName | undefined {
+    return node.name && (this.#children(node.name) as ts.PropertyName);
   }
 
   /** A generator's parameters are evaluated before it can be stopped, so defaults go into the body. */
@@ -158,14 +220,7 @@ export class Rewriter {
       if (!ts.isBlock(body)) return factory.createBlock([factory.createReturnStatement(this.#expression(body))]);
       return this.#children(body);
     });
-    const block = factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
-    if (!isAsync(node)) return block;
-    const run = factory.createCallExpression(
-      factory.createPropertyAccessExpression(factory.createParenthesizedExpression(generator(block)), "call"),
-      undefined,
-      [factory.createThis()],
-    );
-    return factory.createBlock([factory.createReturnStatement(delegated(call("$async", run)))], true);
+    return factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
   }
 
   /** An accessor cannot be stopped: it gets a method beside it, and what still calls the accessor runs at once. */
