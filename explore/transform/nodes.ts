@@ -26,7 +26,7 @@ export function generator(body: ts.Block): ts.FunctionExpression {
   return factory.createFunctionExpression(undefined, star, undefined, undefined, [], undefined, body);
 }
 
-export function parameter(name: string, dots?: ts.DotDotDotToken): ts.ParameterDeclaration {
+export function parameterOf(name: string, dots?: ts.DotDotDotToken): ts.ParameterDeclaration {
   return factory.createParameterDeclaration(undefined, dots, name);
 }
 

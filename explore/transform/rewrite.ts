@@ -10,25 +10,14 @@
  * Invariants: order of evaluation and what functions answer stay as they are. A construct that is not known here throws with file
  * and line; nothing is passed on unread.
  *
- * See also: colors.ts (which functions), emit.ts (files).
+ * See also: colors.ts (which functions), functions.ts (how), emit.ts (files).
  */
 import ts from "typescript-api";
-import { type Colors, isAsync } from "./colors.js";
+import type { Colors } from "./colors.js";
 import { inlined } from "./constants.js";
-import { Lifting, isMadeAnew } from "./lift.js";
-import {
-  asyncBody,
-  call,
-  called,
-  complain,
-  delegated,
-  functionLike,
-  generator,
-  isAssignment,
-  methodName,
-  parameter,
-  temporary,
-} from "./nodes.js";
+import { Functions } from "./functions.js";
+import { Lifting } from "./lift.js";
+import { call, complain, delegated, isAssignment, methodName } from "./nodes.js";
 
 const { factory } = ts;
 
@@ -57,39 +46,28 @@ export class Rewriter {
   /** It is a generator in the source, too. */
   #isIterator = false;
 
-  readonly #lifting: Lifting;
-  /** Functions of the file, and private methods of the class that is being written, that were functions within functions. */
-  readonly #lifted: ts.Node[] = [];
-  #privates: ts.Node[] | undefined;
-  #count = 0;
+  readonly #functions: Functions;
 
   constructor(colors: Colors, sites: Sites, context: ts.TransformationContext, file: ts.SourceFile) {
     this.#colors = colors;
     this.#sites = sites;
     this.#context = context;
-    this.#lifting = new Lifting(colors.checker, file);
+    this.#functions = new Functions(colors, new Lifting(colors.checker, file), {
+      children: (node) => this.#children(node),
+      expression: (node) => this.#expression(node),
+      within: (stops, isIterator, work) => this.#within(stops, isIterator, work),
+    });
   }
 
   file(node: ts.SourceFile): ts.SourceFile {
     const made = ts.visitEachChild(node, this.#visit, this.#context);
-    return factory.updateSourceFile(made, [...made.statements, ...(this.#lifted as ts.Statement[])]);
-  }
-
-  #class<T extends ts.ClassLikeDeclaration>(node: T): ts.Node {
-    const outer = this.#privates;
-    const own: ts.Node[] = (this.#privates = []);
-    const made = this.#children(node);
-    this.#privates = outer;
-    const members = [...made.members, ...(own as ts.ClassElement[])];
-    return ts.isClassDeclaration(made)
-      ? factory.updateClassDeclaration(made, made.modifiers, made.name, undefined, made.heritageClauses, members)
-      : factory.updateClassExpression(made, made.modifiers, made.name, undefined, made.heritageClauses, members);
+    return factory.updateSourceFile(made, [...made.statements, ...this.#functions.moved]);
   }
 
   readonly #visit = (node: ts.Node): ts.Node | ts.Node[] => {
     if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return node;
-    if (ts.isFunctionLike(node) && "body" in node) return this.#function(node);
-    if (ts.isClassLike(node)) return this.#class(node);
+    if (ts.isFunctionLike(node) && "body" in node) return this.#functions.write(node);
+    if (ts.isClassLike(node)) return this.#functions.class(node);
     if (ts.isPropertyDeclaration(node)) return this.#within(false, false, () => this.#children(node));
     if (ts.isAwaitExpression(node)) return this.#await(node);
     if (ts.isMetaProperty(node)) return factory.createIdentifier("$meta");
@@ -124,131 +102,6 @@ export class Rewriter {
     } finally {
       [this.#stops, this.#isIterator] = before;
     }
-  }
-
-  // Functions.
-
-  #function(node: ts.FunctionLikeDeclaration): ts.Node | ts.Node[] {
-    if (node.body === undefined) return node;
-    if (!this.#colors.isStoppable(node)) return this.#within(false, false, () => this.#children(node));
-    if (ts.isGetAccessorDeclaration(node) || ts.isSetAccessorDeclaration(node)) return this.#accessor(node);
-    return this.#moved(node) ?? this.#inPlace(node);
-  }
-
-  #inPlace(node: ts.FunctionLikeDeclaration): ts.Node {
-    const { parameters, defaults } = this.#parameters(node);
-    const body = isAsync(node) ? asyncBody(this.#body(node, defaults)) : this.#body(node, defaults);
-    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
-    if (!ts.isArrowFunction(node)) return functionLike(node, star, this.#nameOf(node), parameters, body);
-    const made = called(factory.createParenthesizedExpression(generator(body)), true, []);
-    return factory.createArrowFunction(undefined, undefined, parameters, undefined, undefined, made);
-  }
-
-  /** Moves out of a function what is made anew with each call of it, and what an async function does. */
-  #moved(node: ts.FunctionLikeDeclaration): ts.Node | undefined {
-    if (!isAsync(node) && !isMadeAnew(node)) return undefined;
-    const lift = this.#lifting.liftOf(node);
-    const home = lift?.usesPrivates ? this.#privates : this.#lifted;
-    if (lift === undefined || home === undefined) return undefined;
-    const name = `lifted$${this.#count++}`;
-    const { parameters, defaults } = this.#parameters(node);
-    const taken = [...lift.captured.map((one) => parameter(one)), ...parameters];
-    const body = this.#body(node, defaults);
-    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
-    const isMethod = lift.usesPrivates;
-    const ownName = isMethod ? factory.createPrivateIdentifier(`#${name}`) : factory.createIdentifier(name);
-    home.push(
-      isMethod
-        ? factory.createMethodDeclaration(undefined, star, ownName, undefined, undefined, taken, undefined, body)
-        : factory.createFunctionDeclaration(undefined, star, name, undefined, taken, undefined, body),
-    );
-    const given = parameters.map(({ dotDotDotToken }, at) => parameter(`p${at}$`, dotDotDotToken));
-    const handed = [
-      ...lift.captured.map((one) => factory.createIdentifier(one)),
-      ...given.map(({ dotDotDotToken }, at) => {
-        const value = factory.createIdentifier(`p${at}$`);
-        return dotDotDotToken ? factory.createSpreadElement(value) : value;
-      }),
-    ];
-    const target = isMethod ? factory.createPropertyAccessExpression(factory.createThis(), `#${name}`) : ownName;
-    const made = called(target as ts.Expression, lift.usesThis && !isMethod, handed);
-    const answer = isAsync(node) ? call("$async", made) : made;
-    if (ts.isArrowFunction(node))
-      return factory.createArrowFunction(undefined, undefined, given, undefined, undefined, answer);
-    const stub = factory.createBlock([factory.createReturnStatement(answer)]);
-    return functionLike(node, undefined, this.#nameOf(node), given, stub);
-  }
-
-  #nameOf(node: ts.FunctionLikeDeclaration): ts.PropertyName | undefined {
-    return node.name && (this.#children(node.name) as ts.PropertyName);
-  }
-
-  /** A generator's parameters are evaluated before it can be stopped, so defaults go into the body. */
-  #parameters(node: ts.FunctionLikeDeclaration): {
-    parameters: ts.ParameterDeclaration[];
-    defaults: ts.Statement[];
-  } {
-    const defaults: ts.Statement[] = [];
-    const parameters = node.parameters.map((parameter) => {
-      const { initializer, name } = parameter;
-      if (initializer === undefined || !this.#reaches(initializer))
-        return this.#within(false, false, () => this.#children(parameter));
-      if (!ts.isIdentifier(name)) return complain(parameter, "a default that can be stopped belongs to a name");
-      const value = this.#within(true, false, () => this.#expression(initializer));
-      defaults.push(
-        factory.createIfStatement(
-          factory.createStrictEquality(name, factory.createIdentifier("undefined")),
-          factory.createExpressionStatement(factory.createAssignment(name, value)),
-        ),
-      );
-      return factory.createParameterDeclaration(undefined, parameter.dotDotDotToken, name);
-    });
-    return { parameters, defaults };
-  }
-
-  #reaches(node: ts.Node): boolean {
-    if (this.#colors.stops(node)) return true;
-    if (ts.isFunctionLike(node)) return false;
-    return ts.forEachChild(node, (child) => this.#reaches(child)) ?? false;
-  }
-
-  #body(node: ts.FunctionLikeDeclaration, defaults: readonly ts.Statement[]): ts.Block {
-    const isIterator = "asteriskToken" in node && node.asteriskToken !== undefined;
-    const inner = this.#within(true, isIterator, () => {
-      const { body } = node;
-      if (body === undefined) return complain(node, "a function without a body");
-      if (!ts.isBlock(body)) return factory.createBlock([factory.createReturnStatement(this.#expression(body))]);
-      return this.#children(body);
-    });
-    return factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
-  }
-
-  /** An accessor cannot be stopped: it gets a method beside it, and what still calls the accessor runs at once. */
-  #accessor(node: ts.AccessorDeclaration): ts.Node[] {
-    const kind = ts.isGetAccessorDeclaration(node) ? "get" : "set";
-    const name = methodName(kind, node.name);
-    const body = this.#body(node, []);
-    const modifiers = node.modifiers as ts.Modifier[] | undefined;
-    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
-    const method = factory.createMethodDeclaration(
-      modifiers,
-      star,
-      name,
-      undefined,
-      undefined,
-      node.parameters,
-      undefined,
-      body,
-    );
-    const taken = node.parameters.map((parameter) => parameter.name as ts.Identifier);
-    const at = factory.createPropertyAccessExpression(factory.createThis(), name);
-    const now = call("$now", factory.createCallExpression(at, undefined, taken));
-    if (kind === "get") {
-      const answer = factory.createBlock([factory.createReturnStatement(now)]);
-      return [method, factory.createGetAccessorDeclaration(modifiers, node.name, [], undefined, answer)];
-    }
-    const done = factory.createBlock([factory.createExpressionStatement(now)]);
-    return [method, factory.createSetAccessorDeclaration(modifiers, node.name, node.parameters, done)];
   }
 
   // Expressions.
