@@ -33,13 +33,18 @@ const arrayCallbacks: ReadonlySet<string> = new Set([
   "reduce",
 ]);
 const bytesMethods: ReadonlySet<string> = new Set(["set", "fill", "copyWithin"]);
-/** Native calls that may be given a function which can be stopped: the runtime has its own of these. */
+/** Native calls that may be given a function which can be stopped: the runtime has its own of these, or they only keep it. */
 const nativeTakers: ReadonlySet<string> = new Set([
   "then",
   "catch",
   "finally",
   "addEventListener",
   "removeEventListener",
+  "queueMicrotask",
+  "push",
+  "unshift",
+  "set",
+  "add",
 ]);
 
 export class Colors {
@@ -171,6 +176,7 @@ export class Colors {
 
   isNativeTaker(node: ts.CallExpression): boolean {
     const { expression } = node;
+    if (ts.isIdentifier(expression)) return nativeTakers.has(expression.text);
     return ts.isPropertyAccessExpression(expression) && nativeTakers.has(expression.name.text);
   }
 
