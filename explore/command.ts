@@ -1,27 +1,40 @@
 /**
  * `pinfold check`, once its command line was read: runs the check, shows how far it is, prints what it has found.
  *
- * See also: check.ts; src/cli/check.ts (the command line); report/.
+ * See also: check.ts, check/; src/cli/check.ts (the command line); report/.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { systemClock } from "../src/base/clock.js";
 import { PinfoldError } from "../src/base/errors.js";
-import { check, readInterleaved, replayed, tasksOf } from "./check.js";
+import { newNumber } from "../src/base/random.js";
+import { check } from "./check.js";
+import { replayed } from "./check/replays.js";
+import { readInterleaved, type Selection, tasksOf } from "./check/tasks.js";
+import type { ProtocolName } from "./races/scenario.js";
 import { htmlText } from "./report/html.js";
-import { jsonText, readReplay } from "./report/json.js";
+import { jsonText, readReplays } from "./report/json.js";
 import { styleOf } from "./report/plain-text.js";
 import { Progress } from "./report/progress.js";
+import type { CheckReport } from "./report/result.js";
 import { scheduleText } from "./report/schedule-text.js";
 import { tableText } from "./report/table.js";
-import { verdictOf } from "./report/verdict.js";
+import { nameOf, verdictOf } from "./report/verdict.js";
 
 export interface CheckCommand {
   /** "R6", ...: these alone; empty: all. */
   readonly races: readonly string[];
+  /** Without one of these guards; empty: all there is. */
+  readonly without: readonly string[];
+  readonly protocol?: ProtocolName;
   readonly quick: boolean;
+  readonly bound?: number;
+  /** A deep check, for so long. */
+  readonly deepMs?: number;
+  readonly seed?: number;
+  readonly jobs?: number;
   readonly json: boolean;
-  readonly html?: string | undefined;
-  readonly replay?: string | undefined;
+  readonly html?: string;
+  readonly replay?: string;
   /** What was typed, for the page. */
   readonly typed: string;
   readonly version: string;
@@ -30,60 +43,98 @@ export interface CheckCommand {
 /** Preemptions that --quick searches. */
 const quickBound = 1;
 
-/** True where every result is as expected, and complete. @throws PinfoldError EINVAL for races that are not there */
-export function runCheck(command: CheckCommand): boolean {
-  if (command.replay !== undefined) return runReplay(command.replay, command.races[0]);
-  const source = readInterleaved();
-  const selection = {
-    ...(command.races.length > 0 && { races: command.races }),
-    ...(command.quick && { boundMax: quickBound }),
-  };
-  const tasks = tasksOf(source, selection);
-  const unknown = command.races.filter((race) => !tasks.some((task) => task.race === race));
-  if (unknown.length > 0) throw new PinfoldError("EINVAL", `there is no scenario ${unknown.join(", ")}`);
-  const style = styleOf(process.stdout, process.env);
-  const live = new Progress(process.stderr, { total: tasks.length, color: style.color });
-  const report = check(source, {
-    ...selection,
-    nowMs: () => systemClock.nowMs(),
-    onProgress: (task, { schedules }) => live.update({ ...task, schedules }),
-    onResult: (result) => live.finished(result),
+/**
+ * True where every result is as expected, and complete.
+ * @throws PinfoldError EINVAL for what does not go together, and for races and guards that are not there
+ */
+export async function runCheck(command: CheckCommand): Promise<boolean> {
+  refuseNonsense(command);
+  const named = namedOf(command);
+  if (command.replay !== undefined) return runReplay(command.replay, named);
+  const { quick, bound, deepMs, jobs } = command;
+  const tasks = tasksOf(readInterleaved(), {
+    ...named,
+    ...(bound !== undefined && { bound }),
+    ...(quick && { boundMax: quickBound }),
+    guardedOnly: deepMs !== undefined,
   });
-  live.end();
-  if (command.html !== undefined) {
-    const versions = { pinfold: command.version, node: process.versions.node };
-    writeFileSync(command.html, htmlText(report, { command: command.typed, versions }));
-  }
-  if (command.json) {
-    process.stdout.write(jsonText(report));
+  const depth = deepMs === undefined ? undefined : { millisecondsMax: deepMs, seed: command.seed ?? newNumber() };
+  if (depth !== undefined) process.stderr.write(`seed ${depth.seed}: the same again with --seed ${depth.seed}\n`);
+  const live = new Progress(process.stderr, {
+    total: tasks.length,
+    color: styleOf(process.stderr, process.env).color,
+  });
+  try {
+    const report = await check(tasks, {
+      nowMs: () => systemClock.nowMs(),
+      onProgress: (task, progress) => live.update({ ...task, ...progress }),
+      onResult: (result) => live.finished(result),
+      ...(jobs !== undefined && { jobs }),
+      ...(depth !== undefined && { depth }),
+    });
+    live.end();
+    show(report, command);
     return report.ok;
+  } finally {
+    live.end();
   }
+}
+
+/** What was named on the command line. */
+function namedOf({ races, without, protocol }: CheckCommand): Pick<Selection, "races" | "without" | "protocol"> {
+  return {
+    ...(races.length > 0 && { races }),
+    ...(without.length > 0 && { without }),
+    ...(protocol !== undefined && { protocol }),
+  };
+}
+
+function refuseNonsense({ replay, quick, json, html, bound, deepMs, seed, jobs, without }: CheckCommand): void {
+  const refuse = (sentence: string) => {
+    throw new PinfoldError("EINVAL", sentence);
+  };
+  const isDeep = deepMs !== undefined;
+  if (
+    replay !== undefined &&
+    (quick || json || html !== undefined || bound !== undefined || isDeep || jobs !== undefined)
+  )
+    refuse("--replay goes with races, --protocol and --without alone");
+  if (quick && (bound !== undefined || isDeep)) refuse("--quick goes with neither --bound nor --deep");
+  if (isDeep && without.length > 0) refuse("--deep searches the code as it is: it does not go with --without");
+  if (seed !== undefined && !isDeep) refuse("--seed is for --deep: nothing else is random");
+}
+
+function show(report: CheckReport, { html, json, typed, version }: CheckCommand): void {
+  if (html !== undefined) {
+    const versions = { pinfold: version, node: process.versions.node };
+    writeFileSync(html, htmlText(report, { command: typed, versions }));
+  }
+  if (json) {
+    process.stdout.write(jsonText(report));
+    return;
+  }
+  const style = styleOf(process.stdout, process.env);
   process.stdout.write(`${tableText(report, style)}\n`);
   for (const result of report.results.filter((one) => verdictOf(one) === "unexpected" && one.schedule.length > 0))
     process.stdout.write(`\n${scheduleText(result, style)}\n`);
-  return report.ok;
 }
 
-/** Runs the turns of a report's result again and prints them. True: the same was found again. */
-function runReplay(path: string, race: string | undefined): boolean {
-  const wanted = readReplay(readFileSync(path, "utf8"), race === undefined ? {} : { race });
+/** Runs the turns of a report's results again and prints them. True: the same was found again, each time. */
+function runReplay(path: string, choice: ReturnType<typeof namedOf>): boolean {
+  const replays = readReplays(readFileSync(path, "utf8"), choice);
   const source = readInterleaved();
-  const task = tasksOf(source, { races: [wanted.race] })[0];
-  if (task === undefined) throw new PinfoldError("EINVAL", `there is no scenario ${wanted.race}`);
-  const { violation, steps } = replayed(source, wanted);
-  const result = {
-    ...wanted,
-    title: task.title,
-    schedules: 1,
-    states: 0,
-    bound: null,
-    complete: false,
-    violations: violation ? [`${violation.kind}: ${violation.sentence}`] : [],
-    expected: task.expected,
-    schedule: steps,
-    preemptions: violation?.preemptions ?? 0,
-    seconds: 0,
-  };
-  process.stdout.write(`${scheduleText(result, styleOf(process.stdout, process.env))}\n`);
-  return violation !== undefined;
+  const tasks = tasksOf(source, {});
+  const style = styleOf(process.stdout, process.env);
+  let isSame = true;
+  replays.forEach((wanted, at) => {
+    const result = replayed(source, tasks, wanted);
+    process.stdout.write(`${at > 0 ? "\n" : ""}${scheduleText(result, style)}\n`);
+    const [found = ""] = result.violations;
+    const before = wanted.violations?.[0] ?? found;
+    if (found !== "" && found === before) return;
+    isSame = false;
+    const name = nameOf(result);
+    process.stdout.write(found === "" ? `${name}: nothing went wrong\n` : `${name}: it was another one: ${before}\n`);
+  });
+  return isSame;
 }

@@ -14,6 +14,7 @@ import { pageFlags } from "./page-flags.js";
 import { countText, secondsText, several } from "./plain-text.js";
 import type { CheckReport, CheckResult } from "./result.js";
 import {
+  beyondText,
   boundText,
   columnNames,
   findingText,
@@ -102,6 +103,7 @@ function headerMarkup(report: CheckReport, totals: Totals, options: HtmlOptions,
   const wrong = results.filter((result) => verdictOf(result) !== "expected");
   const facts: [string, string][] = [
     ["Schedules", countText(totals.schedules)],
+    ...(totals.beyond === 0 ? [] : [["Random, or cut short", countText(totals.beyond)] satisfies [string, string]]),
     ["States", countText(totals.states)],
     ["Time", secondsText(report.seconds)],
     ["As expected", `${totals.verdicts.expected} of ${results.length}`],
@@ -169,12 +171,13 @@ function resultMarkup(result: CheckResult, { cell, example }: Anchor): Markup {
     example === "" ? markup`${findingText(result)}` : markup`<a href="#${example}">${findingText(result)}</a>`;
   // The column says that a guard is out, the row says which, unless it is another one.
   const guard = result.without === null || result.without === result.race ? "" : ` without ${result.without}`;
+  const beyond = beyondText(result);
   const under = result.without === null ? "" : `${result.protocol}${guard}, `;
   return markup`<div class="result ${verdict}" id="${cell}"><span class="mark ${verdictClasses[verdict]}" aria-hidden="true">${
     marks[verdict]
   }</span> <span class="unseen">${meanings[verdict]}: </span>${finding}<small>${under}${several(result.schedules, "schedule")}</small><small>${
     result.complete ? "complete" : markup`<b class="warn">cut short</b>`
-  }, ${boundText(result.bound).replace(/^up to /, "")}</small></div>`;
+  }, ${boundText(result.bound).replace(/^up to /, "")}</small>${beyond === "" ? nothing : markup`<small>${beyond}</small>`}</div>`;
 }
 
 const meanings: Readonly<Record<Verdict, string>> = {

@@ -1,5 +1,5 @@
 /**
- * A report as JSON, and the way back: the one result of such a file that a replay is wanted of.
+ * A report as JSON, and the way back: the results of such a file that are to be replayed.
  *
  * See also: result.ts (the fields).
  */
@@ -8,16 +8,20 @@ import { cut, visible } from "./plain-text.js";
 import type { CheckReport, CheckResult } from "./result.js";
 import { nameOf } from "./verdict.js";
 
-/** What a replay runs. */
-export type Replay = Pick<CheckResult, "race" | "protocol" | "without" | "turns">;
-
-/** Which result of a report, where it has several that can be replayed; what is not given may be anything. */
-export interface ReplayChoice {
-  readonly race?: string;
-  readonly protocol?: string;
-  readonly without?: string | null;
+/** What a replay runs, and what it is to find; where that is not known, anything. */
+export interface Replay extends Pick<CheckResult, "race" | "protocol" | "without" | "turns"> {
+  readonly violations: readonly string[] | null;
 }
 
+/** Which results of a report; what is not given may be anything. */
+export interface ReplayChoice {
+  readonly races?: readonly string[];
+  readonly protocol?: string;
+  /** Without one of these guards. */
+  readonly without?: readonly string[];
+}
+
+const replaysMax = 1_000;
 const turnsCharactersMax = 1024 * 1024;
 /** Names of results in a message. */
 const namesMax = 8;
@@ -32,10 +36,10 @@ export function jsonText({ results, notApplicable, ok, seed, seconds }: CheckRep
 }
 
 /**
- * Reads one result, a list of them, or a whole report, from which `choice` takes one.
- * @throws PinfoldError EINVAL: the text is none of these, has no such result, has several, or one without turns
+ * Reads one result, a list of them, or a whole report: those of `choice` in which something was found.
+ * @throws PinfoldError EINVAL: the text is none of these, or has nothing to be replayed
  */
-export function readReplay(text: string, choice: ReplayChoice = {}): Replay {
+export function readReplays(text: string, choice: ReplayChoice = {}): Replay[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -45,36 +49,36 @@ export function readReplay(text: string, choice: ReplayChoice = {}): Replay {
   const results = isRecord(value) && "results" in value ? value["results"] : value;
   if (isRecord(results)) return chosen([replayOf(results, "the result")], choice);
   if (!Array.isArray(results)) throw invalid('expected one result of a check, a list of them, or { "results": [...] }');
+  if (results.length > replaysMax) throw invalid(`it has ${results.length} results, at most ${replaysMax}`);
   return chosen(
     results.map((entry: unknown, at) => replayOf(entry, `results[${at}]`)),
     choice,
   );
 }
 
-function chosen(replays: readonly Replay[], choice: ReplayChoice): Replay {
-  const fits = replays.filter(
-    (replay) =>
-      (choice.race === undefined || replay.race === choice.race) &&
-      (choice.protocol === undefined || replay.protocol === choice.protocol) &&
-      (choice.without === undefined || replay.without === choice.without),
-  );
-  if (fits.length === 0) {
-    if (replays.length === 0) throw invalid("it has no results");
-    throw invalid(`no result is ${choiceText(choice)}; there are ${namesOf(replays)}`);
-  }
-  const withTurns = fits.filter((replay) => replay.turns !== "");
-  const [only, ...others] = withTurns;
-  if (only === undefined) throw invalid(`nothing was found under ${namesOf(fits)}: no turns to replay`);
-  if (others.length > 0) throw invalid(`say which of these: ${namesOf(withTurns)}`);
-  return only;
+function chosen(replays: readonly Replay[], choice: ReplayChoice): Replay[] {
+  if (replays.length === 0) throw invalid("it has no results");
+  const races = choice.races ?? [undefined];
+  return races.flatMap((race) => chosenOf(replays, { ...choice, ...(race !== undefined && { races: [race] }) }));
 }
 
-function choiceText({ race, protocol, without }: ReplayChoice): string {
-  const guard = without === undefined ? [] : without === null ? ["with all guards"] : [`without ${quoted(without)}`];
-  return [race, protocol]
-    .flatMap((name) => (name === undefined ? [] : [quoted(name)]))
-    .concat(guard)
-    .join(" ");
+/** Of one race, or of all: at least one. */
+function chosenOf(replays: readonly Replay[], choice: ReplayChoice): Replay[] {
+  const fits = replays.filter(
+    (replay) =>
+      (choice.races?.includes(replay.race) ?? true) &&
+      (choice.protocol === undefined || replay.protocol === choice.protocol) &&
+      (choice.without === undefined || (replay.without !== null && choice.without.includes(replay.without))),
+  );
+  if (fits.length === 0) throw invalid(`no result is ${choiceText(choice)}; there are ${namesOf(replays)}`);
+  const withTurns = fits.filter((replay) => replay.turns !== "");
+  if (withTurns.length === 0) throw invalid(`nothing was found under ${namesOf(fits)}: no turns to replay`);
+  return withTurns;
+}
+
+function choiceText({ races = [], protocol, without = [] }: ReplayChoice): string {
+  const names = [...races, ...(protocol === undefined ? [] : [protocol])].map(quoted);
+  return [...names, ...without.map((guard) => `without ${quoted(guard)}`)].join(" ");
 }
 
 function namesOf(replays: readonly Replay[]): string {
@@ -86,7 +90,7 @@ function namesOf(replays: readonly Replay[]): string {
 /** Checks the fields that a replay needs. */
 function replayOf(entry: unknown, what: string): Replay {
   if (!isRecord(entry)) throw invalid(`${what} is ${quoted(entry)}, not an object`);
-  const { race, protocol, without = null, turns } = entry;
+  const { race, protocol, without = null, turns, violations } = entry;
   if (typeof race !== "string" || race === "") throw invalid(`${what}: "race" is ${quoted(race)}, not a name`);
   const known = protocols.find((name) => name === protocol);
   if (known === undefined)
@@ -94,7 +98,10 @@ function replayOf(entry: unknown, what: string): Replay {
   if (without !== null && (typeof without !== "string" || without === ""))
     throw invalid(`${what}: "without" is ${quoted(without)}, not null or a guard`);
   if (typeof turns !== "string") throw invalid(`${what}: "turns" is ${quoted(turns)}, not text`);
-  return { race, protocol: known, without, turns: checkedTurns(turns, what) };
+  const list = violations ?? null;
+  if (list !== null && !(Array.isArray(list) && list.every((one) => typeof one === "string")))
+    throw invalid(`${what}: "violations" is ${quoted(list)}, not a list of sentences`);
+  return { race, protocol: known, without, turns: checkedTurns(turns, what), violations: list };
 }
 
 function checkedTurns(turns: string, what: string): string {

@@ -2,8 +2,7 @@
  * How far a check is. On a terminal one line that is drawn over itself, at most ten times a second, and results that are not as
  * expected above it; elsewhere one line for each result that is there, and nothing else.
  *
- * The search does not give the event loop a turn, so there is no timer: who searches calls `update` every so often. The line is
- * shorter than the terminal, is written in one piece and erased behind, so that nothing flickers, wraps or stays. Whoever writes
+ * There is no timer: who searches calls `update` every so often. The line is shorter than the terminal, is written in one piece and erased behind, so that nothing flickers, wraps or stays. Whoever writes
  * to the same terminal calls `end` first.
  *
  * See also: table.ts.
@@ -12,7 +11,7 @@ import type { WriteStream } from "node:tty";
 import { type Clock, systemClock } from "../../src/base/clock.js";
 import { colored, columnsMin, cut, secondsText, several, shortCount, visible } from "./plain-text.js";
 import type { CheckResult } from "./result.js";
-import { boundText, findingText, marks, nameOf, verdictColors, verdictOf } from "./verdict.js";
+import { beyondText, boundText, findingText, marks, nameOf, verdictColors, verdictOf } from "./verdict.js";
 
 const drawPeriodMs = 100;
 /** The rate is of the schedules since this long ago, or since the search began. */
@@ -25,6 +24,8 @@ const eraseBehind = "\u001b[K";
 export interface Running extends Pick<CheckResult, "race" | "protocol" | "without" | "bound"> {
   /** So far, of this search. */
   readonly schedules: number;
+  /** These are random ones. */
+  readonly isRandom?: boolean;
 }
 
 interface Entry {
@@ -133,7 +134,7 @@ function runningText({ now, since }: Entry, nowMs: number): string {
   const name = visible(nameOf(now));
   const elapsedMs = nowMs - since.atMs;
   const rate = elapsedMs > 0 ? `, ${shortCount(((now.schedules - since.schedules) * 1000) / elapsedMs)}/s` : "";
-  const bound = now.bound === null ? "all" : `bound ${now.bound}`;
+  const bound = now.isRandom === true ? "random" : now.bound === null ? "all" : `bound ${now.bound}`;
   return `${name}, ${bound}: ${several(now.schedules, "schedule")}${rate}`;
 }
 
@@ -141,5 +142,6 @@ function runningText({ now, since }: Entry, nowMs: number): string {
 function resultText(result: CheckResult): string {
   const complete = result.complete ? "complete" : "CUT SHORT";
   const reach = `${several(result.schedules, "schedule")}, ${boundText(result.bound)}, ${complete}`;
-  return `${visible(nameOf(result))}: ${findingText(result)}; ${reach}, ${secondsText(result.seconds)}`;
+  const beyond = beyondText(result);
+  return `${visible(nameOf(result))}: ${findingText(result)}; ${reach}${beyond === "" ? "" : `, ${beyond}`}, ${secondsText(result.seconds)}`;
 }

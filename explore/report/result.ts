@@ -24,6 +24,16 @@ export interface Step {
   readonly pages: readonly PageState[];
 }
 
+/** What a deep check did past the bound that it completed. It has found what it has found, and shows nothing else. */
+export interface Beyond {
+  /** A higher bound whose search was cut short, and how many of its schedules ran; null: none was begun. */
+  readonly bound: number | null;
+  readonly schedules: number;
+  /** Random schedules: even walks, and those with random priorities (PCT). */
+  readonly walks: number;
+  readonly priorities: number;
+}
+
 export interface CheckResult {
   /** "R7", or the name of a compound scenario: "C2". */
   readonly race: string;
@@ -46,6 +56,8 @@ export interface CheckResult {
   readonly turns: string;
   readonly preemptions: number;
   readonly seconds: number;
+  /** Null where the check was not a deep one. */
+  readonly beyond: Beyond | null;
 }
 
 export interface CheckReport {
@@ -54,6 +66,7 @@ export interface CheckReport {
   readonly notApplicable: readonly { readonly race: string; readonly why: string }[];
   /** Every result is complete and as expected. */
   readonly ok: boolean;
+  /** Of random schedules; null where there were none. */
   readonly seed: number | null;
   readonly seconds: number;
 }

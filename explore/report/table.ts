@@ -23,6 +23,7 @@ import {
 } from "./plain-text.js";
 import type { CheckReport, CheckResult } from "./result.js";
 import {
+  beyondText,
   boundText,
   columnNames,
   findingText,
@@ -84,6 +85,7 @@ export function tableText(report: CheckReport, style: TextStyle): string {
     ...rows.flatMap((row) => rowLines(row, layout)),
     "",
     ...wrap(legend(form), columns),
+    ...beyondLines(rows, layout.style),
     ...wrongLines(rows, layout.style),
     "",
     ...summaryLines(report, layout.style),
@@ -136,6 +138,16 @@ function legend(form: CellForm): string {
   return `${meaning} Each cell: schedules; preemptions, or all${searched}; violations found.`;
 }
 
+/** What deep searches did past the bound that they completed. */
+function beyondLines(rows: readonly MatrixRow[], { columns }: TextStyle): string[] {
+  const deep = inOrder(rows).filter((result) => beyondText(result) !== "");
+  const lines = deep.flatMap((result) => {
+    const reach = `${boundText(result.bound)} ${result.complete ? "complete" : "cut short"}`;
+    return wrap(`${visible(nameOf(result))}: ${reach}, ${beyondText(result)}`, columns);
+  });
+  return lines.length === 0 ? [] : ["", ...lines];
+}
+
 /** Each result that is not complete and as expected, with the first thing it found. */
 function wrongLines(rows: readonly MatrixRow[], style: TextStyle): string[] {
   const wrong = inOrder(rows).filter((result) => verdictOf(result) !== "expected");
@@ -155,7 +167,8 @@ function wrongLines(rows: readonly MatrixRow[], style: TextStyle): string[] {
 
 function summaryLines(report: CheckReport, style: TextStyle): string[] {
   const totals = totalsOf(report);
-  const parts = [`${several(totals.schedules, "schedule")} in ${secondsText(report.seconds)}`];
+  const beyond = totals.beyond === 0 ? "" : ` and ${countText(totals.beyond)} that show nothing by themselves`;
+  const parts = [`${several(totals.schedules, "schedule")}${beyond} in ${secondsText(report.seconds)}`];
   if (report.seed !== null) parts.push(`seed ${report.seed}`);
   if (report.notApplicable.length > 0) parts.push(`${report.notApplicable.length} not applicable`);
   parts.push(totals.ok ? "ok" : `NOT OK: ${totals.wrong}`);

@@ -33,6 +33,8 @@ export interface MatrixRow {
 export interface Totals {
   readonly schedules: number;
   readonly states: number;
+  /** Of deep searches, random and cut short: not among `schedules`. */
+  readonly beyond: number;
   readonly verdicts: Readonly<Record<Verdict, number>>;
   readonly ok: boolean;
   /** What keeps it from being ok, shortest form: "1 not as expected, 2 incomplete"; "" where it is ok. */
@@ -62,6 +64,17 @@ export function findingText({ violations, expected, complete }: CheckResult): st
 /** "every interleaving", "up to 2 preemptions". */
 export function boundText(bound: number | null): string {
   return bound === null ? "every interleaving" : `up to ${several(bound, "preemption")}`;
+}
+
+/** "then 1,234 schedules with up to 5 preemptions, cut short, and 5,678 random ones"; "" where the check was not a deep one. */
+export function beyondText({ beyond }: CheckResult): string {
+  if (beyond === null) return "";
+  const parts: string[] = [];
+  if (beyond.bound !== null)
+    parts.push(`${several(beyond.schedules, "schedule")} with ${boundText(beyond.bound)}, cut short`);
+  const random = beyond.walks + beyond.priorities;
+  if (random > 0) parts.push(several(random, "random schedule"));
+  return parts.length === 0 ? "" : `then ${parts.join(", and ")}`;
 }
 
 /** "R7 locked", "R7 locked without R7". */
@@ -106,15 +119,17 @@ export function totalsOf(report: CheckReport): Totals {
   const verdicts = { expected: 0, unexpected: 0, incomplete: 0 };
   let schedules = 0;
   let states = 0;
+  let beyond = 0;
   for (const result of report.results) {
     verdicts[verdictOf(result)] += 1;
     schedules += result.schedules;
     states += result.states;
+    if (result.beyond !== null) beyond += result.beyond.schedules + result.beyond.walks + result.beyond.priorities;
   }
   const wrong: string[] = [];
   if (verdicts.unexpected > 0) wrong.push(`${verdicts.unexpected} not as expected`);
   if (verdicts.incomplete > 0) wrong.push(`${verdicts.incomplete} incomplete`);
   if (report.results.length === 0) wrong.push("nothing was checked");
   if (wrong.length === 0 && !report.ok) wrong.push("the check itself says so");
-  return { schedules, states, verdicts, ok: wrong.length === 0, wrong: wrong.join(", ") };
+  return { schedules, states, beyond, verdicts, ok: wrong.length === 0, wrong: wrong.join(", ") };
 }

@@ -6,34 +6,110 @@
  * See also: explore/README.md, explore/command.ts.
  */
 import { existsSync } from "node:fs";
+import { Command, Option } from "commander";
 import { PinfoldError } from "../base/errors.js";
 
-export interface CheckFlags {
+/** What takes words of a command line apart: parses, or complains with the error's message. */
+type Parser = <Value>(parse: (text: string) => Value) => (text: string) => Value;
+
+interface CheckFlags {
+  readonly without?: readonly string[];
+  readonly protocol?: string;
   readonly quick?: boolean;
+  readonly bound?: number;
+  readonly deep?: number;
+  readonly seed?: number;
+  readonly jobs?: number;
   readonly json?: boolean;
   readonly html?: string;
   readonly replay?: string;
 }
 
 interface Explorer {
-  runCheck(command: CheckFlags & { races: readonly string[]; typed: string; version: string }): boolean;
+  runCheck(command: object): Promise<boolean>;
 }
 
 const explorer = new URL("../../explore/command.js", import.meta.url);
 
+const boundMost = 250;
+const jobsMost = 64;
+const seedMost = 2 ** 31 - 1;
+const unitsMs = { s: 1000, m: 60_000, h: 3_600_000 } as const;
+/** A week. */
+const deepMostMs = 7 * 24 * unitsMs.h;
+
+/** The command; `version` is for the page that it can write. */
+export function checkCommand(parser: Parser, version: string): Command {
+  const number = (name: string, least: number, most: number) =>
+    parser((text) => {
+      const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+      if (value >= least && value <= most) return value;
+      throw new PinfoldError(
+        "EINVAL",
+        `${name} is a whole number from ${least} to ${most}, not ${JSON.stringify(text)}`,
+      );
+    });
+  const names = (text: string, before: readonly string[] = []) => [...before, ...text.split(",").map(raceName)];
+  return new Command("check")
+    .description(
+      "Run every interleaving of the cache's code, for each race of docs/races.md, with and without its guard.",
+    )
+    .argument("[race...]", "races such as R6; default: all")
+    .addOption(new Option("--without <race>", "only without the guard of this race; several: R7,R9").argParser(names))
+    .addOption(new Option("--protocol <name>", "only this pin protocol").choices(["reference", "locked", "counted"]))
+    .option("--quick", "at most one preemption: under half a minute")
+    .option("--bound <number>", "preemptions, in place of each scenario's own", number("--bound", 0, boundMost))
+    .option(
+      "--deep <time>",
+      "where nothing is to be found: more and more preemptions, then random schedules, for so long in all: 2h, 30m, 90s; a number alone is hours",
+      parser(durationMs),
+    )
+    .option("--seed <number>", "of --deep's random schedules: the same again", number("--seed", 1, seedMost))
+    .option("--jobs <number>", "searches side by side; default: as many as processors", number("--jobs", 1, jobsMost))
+    .option("--json", "print the report as JSON")
+    .option("--html <file>", "write the report as a page, with each schedule drawn")
+    .option(
+      "--replay <file>",
+      "run the schedules of a JSON report, or of one result of it, again, exactly, and print them",
+    )
+    .addHelpText(
+      "after",
+      "\nExit status: 0 where every result is as expected and complete (--replay: where the same went wrong again), else 1.",
+    )
+    .action(async (races: string[], flags: CheckFlags) => {
+      if (!(await check(races.map(raceName), flags, version))) process.exitCode = 1;
+    });
+}
+
+function raceName(text: string): string {
+  return text.trim().toUpperCase();
+}
+
+/** @throws PinfoldError EINVAL */
+function durationMs(text: string): number {
+  const [, amount = "", unit = "h"] = /^(\d+(?:\.\d+)?)([smh])?$/.exec(text) ?? [];
+  const ms = amount === "" ? Number.NaN : Number(amount) * unitsMs[unit as keyof typeof unitsMs];
+  if (ms > 0 && ms <= deepMostMs) return ms;
+  throw new PinfoldError(
+    "EINVAL",
+    `--deep is a time such as 2h, 30m or 90s, at most a week, not ${JSON.stringify(text)}`,
+  );
+}
+
 /** True where all is as expected. @throws PinfoldError EINVAL; ENOTSUP where this installation has no explorer */
-export async function check(races: readonly string[], flags: CheckFlags, version: string): Promise<boolean> {
-  if (flags.replay !== undefined && (flags.quick || flags.json || flags.html !== undefined))
-    throw new PinfoldError("EINVAL", "--replay goes with none of --quick, --json and --html");
+async function check(races: readonly string[], flags: CheckFlags, version: string): Promise<boolean> {
   if (!existsSync(explorer))
     throw new PinfoldError("ENOTSUP", "this installation has no explorer: check runs in the source tree");
   const loaded = (await import(explorer.href)) as Explorer;
+  const { deep, ...others } = flags;
   const typed = ["pinfold", ...process.argv.slice(2)].join(" ");
   return loaded.runCheck({
+    without: [],
     quick: false,
     json: false,
-    ...flags,
-    races: races.map((race) => race.toUpperCase()),
+    ...others,
+    ...(deep !== undefined && { deepMs: deep }),
+    races,
     typed,
     version,
   });

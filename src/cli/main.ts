@@ -8,7 +8,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { parseBytes } from "../base/sizes.js";
-import { type CheckFlags, check } from "./check.js";
+import { checkCommand } from "./check.js";
 import { type ServeOptions, serve } from "./serve.js";
 
 const usageStatus = 2;
@@ -18,15 +18,20 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** An option that takes bytes; `fallback` is shown as it is written here. */
-function sizeOption(name: string, description: string, fallback?: string): Option {
-  const option = new Option(`${name} <size>`, description).argParser((text: string) => {
+/** As commander wants it: what `parse` says is wrong, as an error of the command line. */
+function parser<Value>(parse: (text: string) => Value): (text: string) => Value {
+  return (text) => {
     try {
-      return parseBytes(text, name);
+      return parse(text);
     } catch (error) {
       throw new InvalidArgumentError((error as Error).message);
     }
-  });
+  };
+}
+
+/** An option that takes bytes; `fallback` is shown as it is written here. */
+function sizeOption(name: string, description: string, fallback?: string): Option {
+  const option = new Option(`${name} <size>`, description).argParser(parser((text) => parseBytes(text, name)));
   return fallback === undefined ? option : option.default(parseBytes(fallback, name), fallback);
 }
 
@@ -53,19 +58,7 @@ function build(): Command {
     .action((targets: string[], options: Omit<ServeOptions, "readOnly" | "direct">) =>
       serve(targets, { readOnly: false, direct: false, ...options }),
     );
-  program
-    .command("check")
-    .description(
-      "Run every interleaving of the cache's code, for each race of docs/races.md, with and without its guard.",
-    )
-    .argument("[race...]", "races such as R6; default: all")
-    .option("--quick", "fewer preemptions: under half a minute")
-    .option("--json", "print the report as JSON")
-    .option("--html <file>", "write the report as a page, with each schedule drawn")
-    .option("--replay <file>", "run a schedule of a JSON report again, exactly, and print it")
-    .action(async (races: string[], flags: CheckFlags) => {
-      if (!(await check(races, flags, packageVersion()))) process.exitCode = 1;
-    });
+  program.addCommand(checkCommand(parser, packageVersion()).copyInheritedSettings(program));
   return program;
 }
 

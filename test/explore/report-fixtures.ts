@@ -165,6 +165,7 @@ export function resultOf(over: Partial<CheckResult> = {}): CheckResult {
     turns: turnsOf(schedule),
     preemptions: schedule.length > 0 ? 2 : 0,
     seconds: 0.42,
+    beyond: null,
     ...over,
     schedule,
   };

@@ -1,7 +1,7 @@
 /** A report as JSON, and a replay read from it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { jsonText, readReplay } from "../../explore/report/json.js";
+import { jsonText, readReplays } from "../../explore/report/json.js";
 import { PinfoldError } from "../../src/base/errors.js";
 import { badReport, goodReport, lateDirty, reportOf, resultOf, turnsOf } from "./report-fixtures.js";
 
@@ -13,11 +13,11 @@ const r4 = resultOf({
   expected: "some",
 });
 const turns = turnsOf(lateDirty());
-const replay = { race: "R4", protocol: "reference", without: null, turns };
+const replay = { race: "R4", protocol: "reference", without: null, turns, violations: ["lost"] };
 
 function refuses(text: string, message: RegExp, choice = {}): void {
   assert.throws(
-    () => readReplay(text, choice),
+    () => readReplays(text, choice),
     (error) => {
       assert.ok(error instanceof PinfoldError && error.code === "EINVAL", String(error));
       assert.match(error.message, message);
@@ -40,27 +40,34 @@ test("the report has results and ok, and each result the fields that are promise
       assert.ok(field in result, field);
 });
 
-test("a replay is read from one result, from a list, and from a report by race", () => {
-  assert.deepEqual(readReplay(JSON.stringify(r4)), replay);
-  assert.deepEqual(readReplay(JSON.stringify([resultOf(), r4])), replay);
-  assert.deepEqual(readReplay(jsonText(reportOf([resultOf(), r4]))), replay);
-  assert.deepEqual(readReplay(JSON.stringify({ results: r4 })), replay);
-  const text = jsonText(goodReport());
-  assert.deepEqual(readReplay(text, { race: "R4", without: null }), replay);
-  assert.equal(readReplay(text, { race: "R4", without: "R4" }).protocol, "counted");
-  assert.equal(readReplay(text, { race: "R28" }).without, "R28");
-  assert.deepEqual(readReplay(JSON.stringify({ race: "R4", protocol: "reference", turns: `  ${turns}\n` })), replay);
+test("replays are read from one result, from a list, and from a report: each in which something was found", () => {
+  assert.deepEqual(readReplays(JSON.stringify(r4)), [replay]);
+  assert.deepEqual(readReplays(JSON.stringify([resultOf(), r4])), [replay]);
+  assert.deepEqual(readReplays(jsonText(reportOf([resultOf(), r4, r4]))), [replay, replay]);
+  assert.deepEqual(readReplays(JSON.stringify({ results: r4 })), [replay]);
+  const few = { race: "R4", protocol: "reference", turns: `  ${turns}\n` };
+  assert.deepEqual(readReplays(JSON.stringify(few)), [{ ...replay, violations: null }]);
+  const all = readReplays(jsonText(goodReport()));
+  assert.equal(all.length, goodReport().results.filter(({ violations }) => violations.length > 0).length);
 });
 
-test("a choice that fits several or none is refused, with what there is", () => {
+test("races, a protocol and guards choose among them", () => {
   const text = jsonText(goodReport());
-  refuses(text, /say which of these: R4 reference, R4 counted without R4$/, { race: "R4" });
-  refuses(text, /say which of these: R1 reference, R1 locked without R1, .* and 37 more$/);
-  refuses(text, /no result is "R16"; there are R1 reference, /, { race: "R16" });
-  refuses(text, /no result is "R4" "locked" without "R4"; /, { race: "R4", protocol: "locked", without: "R4" });
-  refuses(text, /no result is "R16" with all guards; /, { race: "R16", without: null });
-  refuses(text, /nothing was found under R4 locked: no turns to replay$/, { race: "R4", protocol: "locked" });
+  const names = (choice: object) =>
+    readReplays(text, choice).map(({ race, protocol, without }) => `${race} ${protocol} ${without}`);
+  assert.deepEqual(names({ races: ["R4"] }), ["R4 reference null", "R4 counted R4"]);
+  assert.deepEqual(names({ races: ["R28", "R4"], protocol: "counted" }), ["R28 counted R28", "R4 counted R4"]);
+  assert.deepEqual(names({ without: ["R4"] }), ["R4 counted R4"]);
+});
+
+test("a choice that fits none is refused, with what there is", () => {
+  const text = jsonText(goodReport());
+  refuses(text, /no result is "R16"; there are R1 reference, .* and \d+ more$/, { races: ["R16"] });
+  refuses(text, /no result is "R16"; there are R1 reference, /, { races: ["R4", "R16"] });
+  refuses(text, /no result is "R4" "locked" without "R4"; /, { races: ["R4"], protocol: "locked", without: ["R4"] });
+  refuses(text, /nothing was found under R4 locked: no turns to replay$/, { races: ["R4"], protocol: "locked" });
   refuses(jsonText(reportOf([])), /it has no results$/);
+  refuses(JSON.stringify(Array.from({ length: 1_001 }, () => 7)), /it has 1001 results, at most 1000$/);
 });
 
 test("what is not a result is refused with what is wrong and where", () => {
@@ -75,6 +82,7 @@ test("what is not a result is refused with what is wrong and where", () => {
   refuses(without("turns"), /results\[1\]: "turns" is missing, not text$/);
   refuses(JSON.stringify({ ...r4, protocol: "toString" }), /"protocol" is "toString", not one of/);
   refuses(JSON.stringify({ ...r4, without: 4 }), /"without" is 4, not null or a guard$/);
+  refuses(JSON.stringify({ ...r4, violations: "lost" }), /"violations" is "lost", not a list of sentences$/);
   refuses(JSON.stringify({ ...r4, race: "" }), /"race" is "", not a name$/);
   refuses(JSON.stringify({ ...r4, turns: "A12 12B" }), /"turns" has "12B", not an actor and a count such as A12$/);
   refuses(JSON.stringify({ ...r4, turns: "A" }), /"turns" has "A"/);

@@ -1,0 +1,78 @@
+/**
+ * A schedule that was found, run again: exactly, and step by step for people.
+ *
+ * See also: ../search/schedule.ts, ../report/json.ts (where the turns are read from).
+ */
+import { PinfoldError } from "../../src/base/errors.js";
+import { visible } from "../report/plain-text.js";
+import type { CheckResult, Step } from "../report/result.js";
+import { nameOf } from "../report/verdict.js";
+import { pageState } from "../runtime/pages.js";
+import { World } from "../runtime/world.js";
+import { readSchedule, replay, type Schedule } from "../search/schedule.js";
+import type { Interleaved } from "../transform/emit.js";
+import type { CheckTask } from "./tasks.js";
+
+type Replayed = Pick<CheckResult, "race" | "protocol" | "without" | "turns">;
+
+/**
+ * Runs the turns of a result again; `tasks` has all that there are.
+ * @throws PinfoldError EINVAL where there is no such scenario or guard, or the turns do not fit: the code is another one
+ */
+export function replayed(source: Interleaved, tasks: readonly CheckTask[], wanted: Replayed): CheckResult {
+  const { race, protocol, without, turns } = wanted;
+  const task = tasks.find((one) => one.race === race);
+  if (task === undefined) throw new PinfoldError("EINVAL", `replay: there is no scenario ${visible(race)}`);
+  if (without !== null && !tasks.some((one) => one.without === without))
+    throw new PinfoldError("EINVAL", `replay: there is no guard to be taken out for ${visible(without)}`);
+  const expected = tasks.find((one) => nameOf(one) === nameOf(wanted))?.expected ?? "none";
+  const world = new World(source, task.file, protocol, without ?? "");
+  try {
+    const schedule = readSchedule(world, turns);
+    const violation = replay(world, schedule);
+    return {
+      race,
+      title: task.title,
+      protocol,
+      without,
+      schedules: 1,
+      states: 0,
+      bound: null,
+      complete: false,
+      violations: violation ? [`${violation.kind}: ${violation.sentence}`] : [],
+      expected,
+      schedule: stepsOf(source, world, schedule),
+      turns,
+      preemptions: violation?.preemptions ?? 0,
+      seconds: 0,
+      beyond: null,
+    };
+  } catch (error) {
+    throw new PinfoldError("EINVAL", `replay: ${nameOf(wanted)}: ${visible((error as Error).message)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What was done in a schedule, step by step. */
+export function stepsOf(source: Interleaved, world: World, schedule: Schedule): Step[] {
+  const steps: Step[] = [];
+  const before = new Map<number, string>();
+  world.onTrace = ({ thread, site, what }) => {
+    const pages = [];
+    for (let frame = 0; frame < world.scenario.frames; frame++) {
+      const state = pageState(world.machine, frame);
+      const text = JSON.stringify(state);
+      if (before.get(frame) !== text && before.has(frame)) pages.push(state);
+      before.set(frame, text);
+    }
+    const name = world.name(thread);
+    steps.push({ actor: name.split("-")[0] as string, at: source.sites[site] ?? "", what, pages });
+  };
+  try {
+    replay(world, schedule);
+  } finally {
+    world.onTrace = undefined;
+  }
+  return steps;
+}

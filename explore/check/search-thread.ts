@@ -1,0 +1,36 @@
+/**
+ * A thread of a check: does the searches that it is given, one after another. Whatever is thrown here ends the thread, and with it the check.
+ *
+ * See also: crew.ts (who gives them).
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "../../src/base/clock.js";
+import type { CheckResult } from "../report/result.js";
+import { type Depth, type SearchProgress, searchOne } from "./searches.js";
+import { type CheckTask, readInterleaved } from "./tasks.js";
+
+export interface ThreadData {
+  /** Of what the build has made. */
+  readonly url: string;
+}
+
+export interface Order {
+  readonly task: CheckTask;
+  readonly depth: Depth | undefined;
+}
+
+export type Answer = { readonly progress: SearchProgress } | { readonly result: CheckResult };
+
+if (parentPort !== null) {
+  const port = parentPort;
+  const source = readInterleaved(new URL((workerData as ThreadData).url));
+  const answer = (message: Answer) => port.postMessage(message);
+  port.on("message", ({ task, depth }: Order) => {
+    const result = searchOne(source, task, {
+      nowMs: () => systemClock.nowMs(),
+      onProgress: (progress) => answer({ progress }),
+      depth,
+    });
+    answer({ result });
+  });
+}
