@@ -3,13 +3,13 @@
  *
  * See also: check.ts, check/; src/cli/check.ts (the command line); report/.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { systemClock } from "../src/base/clock.js";
 import { PinfoldError } from "../src/base/errors.js";
 import { newNumber } from "../src/base/random.js";
 import { check } from "./check.js";
 import { replayed } from "./check/replays.js";
-import { readInterleaved, type Selection, tasksOf } from "./check/tasks.js";
+import { notApplicable, readInterleaved, type Selection, tasksOf } from "./check/tasks.js";
 import type { ProtocolName } from "./races/scenario.js";
 import { htmlText } from "./report/html.js";
 import { jsonText, readReplays } from "./report/json.js";
@@ -58,6 +58,8 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
     ...(quick && { boundMax: quickBound }),
     guardedOnly: deepMs !== undefined,
   });
+  // Better now than when all is done.
+  if (command.html !== undefined) closeSync(openSync(command.html, "a"));
   const depth = deepMs === undefined ? undefined : { millisecondsMax: deepMs, seed: command.seed ?? newNumber() };
   if (depth !== undefined) process.stderr.write(`seed ${depth.seed}: the same again with --seed ${depth.seed}\n`);
   const live = new Progress(process.stderr, {
@@ -67,6 +69,7 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
   try {
     const report = await check(tasks, {
       nowMs: () => systemClock.nowMs(),
+      notApplicable: Object.keys(named).length === 0 ? notApplicable : [],
       onProgress: (task, progress) => live.update({ ...task, ...progress }),
       onResult: (result) => live.finished(result),
       ...(jobs !== undefined && { jobs }),

@@ -1,6 +1,6 @@
 /**
  * Searches side by side: threads, each of which is given the next search when it has done one. Those with the highest bound go first, as
- * they take longest; what comes back is in the order of the tasks.
+ * they take longest; in a deep check last, as those that need less time leave it to them. What comes back is in the order of the tasks.
  *
  * Invariant: there is a result for each task, or an error. A thread that throws, or ends before it is told to, ends all of it.
  *
@@ -45,7 +45,8 @@ class Crew {
     this.#options = options;
     this.#tasks = tasks;
     const weightOf = (at: number) => (tasks[at]?.expected === "none" ? 0.5 : 0) + (tasks[at]?.bound ?? 0);
-    this.#waiting = tasks.map((_, at) => at).toSorted((a, b) => weightOf(b) - weightOf(a) || a - b);
+    const sign = options.depth === undefined ? 1 : -1;
+    this.#waiting = tasks.map((_, at) => at).toSorted((a, b) => sign * (weightOf(b) - weightOf(a)) || a - b);
     this.#jobs = Math.min(options.jobs ?? availableParallelism(), tasks.length);
     this.#endMs = options.nowMs() + (options.depth?.millisecondsMax ?? 0);
   }

@@ -7,6 +7,7 @@ import { PinfoldError } from "../../src/base/errors.js";
 import { visible } from "../report/plain-text.js";
 import type { CheckResult, Step } from "../report/result.js";
 import { nameOf } from "../report/verdict.js";
+import { WordNames } from "../report/word-names.js";
 import { pageState } from "../runtime/pages.js";
 import { World } from "../runtime/world.js";
 import { readSchedule, replay, type Schedule } from "../search/schedule.js";
@@ -57,6 +58,7 @@ export function replayed(source: Interleaved, tasks: readonly CheckTask[], wante
 /** What was done in a schedule, step by step. */
 export function stepsOf(source: Interleaved, world: World, schedule: Schedule): Step[] {
   const steps: Step[] = [];
+  const words = new WordNames(world.scenario.frames);
   const before = new Map<number, string>();
   world.onTrace = ({ thread, site, what }) => {
     const pages = [];
@@ -67,7 +69,7 @@ export function stepsOf(source: Interleaved, world: World, schedule: Schedule): 
       before.set(frame, text);
     }
     const name = world.name(thread);
-    steps.push({ actor: name.split("-")[0] as string, at: source.sites[site] ?? "", what, pages });
+    steps.push({ actor: name.split("-")[0] as string, at: source.sites[site] ?? "", what: words.named(what), pages });
   };
   try {
     replay(world, schedule);

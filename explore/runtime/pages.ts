@@ -22,7 +22,7 @@ const bits: readonly (readonly [number, string])[] = [
   [layout.TOWRITE_BIT, "towrite"],
   [layout.FRESH_BIT, "fresh"],
   [layout.MODIFIED_BIT, "modified"],
-  [layout.OWNER_DIED_BIT, "owner died"],
+  [layout.OWNER_DIED_BIT, "ownerDied"],
   [layout.VIEW_BIT, "view"],
   [layout.FAILED_BIT, "failed"],
 ];
