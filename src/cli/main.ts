@@ -78,7 +78,7 @@ function describe(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code ?? "ERR_PINFOLD_VERIFY";
   const named = error instanceof PinfoldError ? text : `${typeof code === "string" ? code : "EIO"}: ${text}`;
   // Node's own message begins with the code once more.
-  return named.replaceAll(/\s*\n\s*/g, " ").replace(/^(E[A-Z]+): \w+: \1: /, "$1: ");
+  return named.replaceAll(/\s*\n\s*/g, " ").replace(/^(E[A-Z]+): (?:\w+: )?\1: /, "$1: ");
 }
 
 async function main(): Promise<void> {
