@@ -54,6 +54,8 @@ const boundsShare = 0.5;
 /** Ordered events that random runs are out for, round after round: PCT's depth; undefined: an even walk. */
 const depths = [undefined, 2, 3, 4] as const;
 const runsPerRound = 1_000;
+/** Odd: runs are numbered from the seed on, and those of 1 and 2 must not be almost the same. */
+const seedSpread = 0x85ebca6b;
 /** Points of a run with priorities: one that has priority and waits in a circle goes on for ever, and says nothing. */
 const priorityPointsMax = 5_000;
 
@@ -143,13 +145,14 @@ interface RandomRun extends SearchRun {
 function searchOn(source: Interleaved, task: CheckTask, run: RandomRun): Reached {
   const { nowMs, onProgress, seed, endMs, reached } = run;
   const world = newWorld(source, task);
+  const first = Math.imul(seed, seedSpread) >>> 0;
   let walks = 0;
   let priorities = 0;
   for (let round = 0; ; round++) {
     const depth = depths[round % depths.length];
     const before = walks + priorities;
     const result = searchAtRandom(world, {
-      seed: seed + round * runsPerRound,
+      seed: first + round * runsPerRound,
       schedulesMax: runsPerRound,
       millisecondsMax: Math.max(0, endMs - nowMs()),
       nowMs,
