@@ -22,7 +22,7 @@ function offsetsOf(prefix: string, others: readonly string[]): [number, string][
   return Object.entries(layout)
     .filter(([name]) => name.startsWith(prefix) && !others.includes(name.slice(prefix.length)))
     .map(([name, offset]): [number, string] => [
-      offset as number,
+      offset,
       name.slice(prefix.length).toLowerCase().replaceAll("_", " "),
     ])
     .toSorted((a, b) => a[0] - b[0]);
@@ -83,10 +83,10 @@ export class WordNames {
   nameOf(address: number): string {
     const region = this.#regions.find(({ from, bytes, count }) => address >= from && address < from + bytes * count);
     if (region === undefined) return String(address);
-    const { from, bytes, offsets, what } = region;
+    const { from, bytes, offsets } = region;
     const offset = (address - from) % bytes;
     const [at = 0, name = "?"] = offsets.findLast(([start]) => start <= offset) ?? [];
-    return `${what(Math.floor((address - from) / bytes))} ${name}${offset > at ? ` + ${offset - at}` : ""}`;
+    return `${region.what(Math.floor((address - from) / bytes))} ${name}${offset > at ? ` + ${offset - at}` : ""}`;
   }
 
   /** "load 960 = 0" with the word's name in place of its address; other steps as they are. */
