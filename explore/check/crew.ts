@@ -1,6 +1,7 @@
 /**
  * Searches side by side: threads, each of which is given the next search when it has done one. Those with the highest bound go first, as
- * they take longest; in a deep check last, as those that need less time leave it to them. What comes back is in the order of the tasks.
+ * they take longest, those that are to find something last. A deep check goes the other way: who needs less time leaves it to the others.
+ * What comes back is in the order of the tasks.
  *
  * Invariant: there is a result for each task, or an error. A thread that throws, or ends before it is told to, ends all of it.
  *
@@ -44,7 +45,7 @@ class Crew {
   constructor(tasks: readonly CheckTask[], options: CrewOptions) {
     this.#options = options;
     this.#tasks = tasks;
-    const weightOf = (at: number) => (tasks[at]?.expected === "none" ? 0.5 : 0) + (tasks[at]?.bound ?? 0);
+    const weightOf = (at: number) => (tasks[at]?.expected === "none" ? 1 + (tasks[at]?.bound ?? 0) : 0);
     const sign = options.depth === undefined ? 1 : -1;
     this.#waiting = tasks.map((_, at) => at).toSorted((a, b) => sign * (weightOf(b) - weightOf(a)) || a - b);
     this.#jobs = Math.min(options.jobs ?? availableParallelism(), tasks.length);
@@ -96,7 +97,9 @@ class Crew {
   #order(thread: Worker): number | undefined {
     const at = this.#waiting.shift();
     if (at === undefined) return undefined;
-    thread.postMessage({ task: this.#tasks[at] as CheckTask, depth: this.#depth() } satisfies Order);
+    const task = this.#tasks[at] as CheckTask;
+    thread.postMessage({ task, depth: this.#depth() } satisfies Order);
+    this.#options.onProgress?.(task, { schedules: 0, bound: task.bound, isRandom: false });
     return at;
   }
 

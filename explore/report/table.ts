@@ -167,7 +167,7 @@ function wrongLines(rows: readonly MatrixRow[], style: TextStyle): string[] {
 
 function summaryLines(report: CheckReport, style: TextStyle): string[] {
   const totals = totalsOf(report);
-  const beyond = totals.beyond === 0 ? "" : ` and ${countText(totals.beyond)} that show nothing by themselves`;
+  const beyond = totals.beyond === 0 ? "" : `, ${countText(totals.beyond)} random or unfinished ones`;
   const parts = [`${several(totals.schedules, "schedule")}${beyond} in ${secondsText(report.seconds)}`];
   if (report.seed !== null) parts.push(`seed ${report.seed}`);
   if (report.notApplicable.length > 0) parts.push(`${report.notApplicable.length} not applicable`);

@@ -21,10 +21,7 @@ interface Region {
 function offsetsOf(prefix: string, others: readonly string[]): [number, string][] {
   return Object.entries(layout)
     .filter(([name]) => name.startsWith(prefix) && !others.includes(name.slice(prefix.length)))
-    .map(([name, offset]): [number, string] => [
-      offset,
-      name.slice(prefix.length).toLowerCase().replaceAll("_", " "),
-    ])
+    .map(([name, offset]): [number, string] => [offset, name.slice(prefix.length).toLowerCase().replaceAll("_", " ")])
     .toSorted((a, b) => a[0] - b[0]);
 }
 

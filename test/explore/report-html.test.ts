@@ -232,6 +232,16 @@ test("each cell says what was found and how far the search went, and links to it
   assert.match(textOf(cellOf(page, "C10", 3)), /counted without R23.*locked without R22/);
 });
 
+test("what a deep check did past its bound stands in the cell, after what is complete", () => {
+  const beyond = { bound: 3, schedules: 1_234, walks: 5_000, priorities: 678 };
+  const page = pageOf(reportOf([resultOf({ beyond })], { seed: 77 }));
+  assert.match(
+    textOf(cellOf(page, "R1", 1)),
+    /complete, 2 preemptionsthen 1,234 schedules with up to 3 preemptions, cut short, and 5,678 random schedules$/,
+  );
+  assert.match(textOf(page), /Random, or cut short6,912/);
+});
+
 test("a search that was cut short is never shown as passed, even where it found what was expected", () => {
   const page = pageOf(badReport());
   for (const [race, column] of [

@@ -136,6 +136,17 @@ test("on a terminal only results that are not as expected get a line, above the 
   ]);
 });
 
+test("random schedules are shown as such, and said apart from what was searched", () => {
+  const { written, progress } = stage({ isTTY: true, columns: 100 });
+  progress.update({ ...r7, schedules: 3, isRandom: true });
+  assert.deepEqual(screenOf(written), ["0/112 | R7 locked, random: 3 schedules"]);
+  const file = stage({ isTTY: false });
+  file.progress.finished(resultOf({ ...r7, beyond: { bound: null, schedules: 0, walks: 4, priorities: 1 } }));
+  assert.deepEqual(file.written, [
+    "✓ R7 locked: none found; 12,345 schedules, up to 2 preemptions, complete, then 5 random schedules, 0.42 s\n",
+  ]);
+});
+
 test("without a terminal each result has one line, nothing else is written, and no control character", () => {
   const { written, clock, progress } = stage({ isTTY: false, color: true });
   for (let at = 0; at < 50; at++) {

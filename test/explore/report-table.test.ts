@@ -47,6 +47,21 @@ test("cells stand under their protocol: schedules, bound, violations, and a mark
   assert.match(rowOf(wide, "R8"), /truncate against pin +✓ +159,329 all complete +1 ✗ +477,987 all complete +3 ✓/);
 });
 
+const beyond = { bound: 3, schedules: 1_234, walks: 5_000, priorities: 678 };
+
+test("what a deep check did past its bound stands apart, and is not among the schedules", () => {
+  const report = reportOf([resultOf({ beyond }), resultOf({ race: "R2", beyond: { ...beyond, bound: null } })]);
+  const text = plain(report, 200);
+  assert.match(
+    text,
+    /^R1 locked: up to 2 preemptions complete, then 1,234 schedules with up to 3 preemptions, cut short, and 5,678 random schedules$/m,
+  );
+  assert.match(text, /^R2 locked: up to 2 preemptions complete, then 5,678 random schedules$/m);
+  assert.match(text, /^24,690 schedules, 13,824 random or unfinished ones in /m);
+  const whole = resultOf({ beyond: { bound: null, schedules: 0, walks: 0, priorities: 0 } });
+  assert.doesNotMatch(plain(reportOf([resultOf(), whole])), /then|random/);
+});
+
 test("a cell of several results has a line for each", () => {
   const lines = plain(badReport()).split("\n");
   const at = lines.findIndex((line) => line.startsWith("C10"));
