@@ -103,20 +103,21 @@ function headerMarkup(report: CheckReport, totals: Totals, options: HtmlOptions,
   const wrong = results.filter((result) => verdictOf(result) !== "expected");
   const facts: [string, string][] = [
     ["Schedules", countText(totals.schedules)],
-    ...(totals.beyond === 0 ? [] : [["Random, or cut short", countText(totals.beyond)] satisfies [string, string]]),
+    ["Random, or cut short", totals.beyond === 0 ? "" : countText(totals.beyond)],
     ["States", countText(totals.states)],
     ["Time", secondsText(report.seconds)],
     ["As expected", `${totals.verdicts.expected} of ${results.length}`],
-    ["Not applicable", String(report.notApplicable.length)],
-    ["Seed", report.seed === null ? "none" : String(report.seed)],
+    ["Not applicable", report.notApplicable.length === 0 ? "" : String(report.notApplicable.length)],
+    ["Seed", report.seed === null ? "" : String(report.seed)],
   ];
+  const shown = facts.filter(([, value]) => value !== "");
   const item = (name: string, value: string | Markup, isWide = false) =>
     markup`<div${isWide ? new Markup(' class="wide"') : nothing}><dt>${name}</dt><dd>${value}</dd></div>`;
   return markup`<header>
 <h1>Pinfold check</h1>
 <p class="verdict ${totals.ok ? "good" : "bad"}">${totals.ok ? "Ok: every search is complete and as expected" : `Not ok: ${totals.wrong}`}</p>
 ${wrong.length === 0 ? nothing : markup`<ul class="wrong">${wrong.map((result) => wrongMarkup(result, anchorOf(anchors, result)))}</ul>`}
-<dl class="facts">${item("Run", markup`<code>${options.command}</code>`, true)}${item("Versions", versionsText(options), true)}${facts.map(([name, value]) => item(name, value))}</dl>
+<dl class="facts">${item("Run", markup`<code>${options.command}</code>`, true)}${item("Versions", versionsText(options), true)}${shown.map(([name, value]) => item(name, value))}</dl>
 </header>`;
 }
 
