@@ -34,6 +34,8 @@ export interface Footing {
   readonly memoryBytes: number;
   readonly pageSize: number;
   attach(): Store;
+  /** What the storage has durably. */
+  durable(position: number): number;
   /** Lets something happen in this thread at any time from now on. */
   later(what: string, job: () => unknown): void;
 }
@@ -186,6 +188,11 @@ export class Actor {
   /** Rejects, and does not throw: whoever runs it alone has to get to his end. */
   async verify(): Promise<void> {
     verify(this.core, true);
+  }
+
+  /** A byte as the last good sync of the storage left it. */
+  durable(position: number): number {
+    return this.#footing.durable(position);
   }
 
   get rescues(): number {

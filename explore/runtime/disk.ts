@@ -26,6 +26,16 @@ export interface DiskOptions {
   readonly grantsLater: boolean;
 }
 
+/** What a request does. */
+interface RequestSteps {
+  /** Takes what is handed over, and answers a hash of it. */
+  begin(): number;
+  /** Does it when it ends, and answers a hash of what the thread learns by that. */
+  work(): number | void;
+  /** When it ends with an error. */
+  fail(): void;
+}
+
 export class Disk {
   readonly machine: Machine;
   readonly medium: Medium;
@@ -92,22 +102,19 @@ export class Disk {
     return this.#frames.look(buffers);
   }
 
-  /**
-   * Begins a request: `begin` takes what is handed over, and answers a hash of it; `work` does it when it ends, and answers a hash of
-   * what the thread learns by that.
-   */
-  *request(what: string, work: () => number | void, begin: () => number = () => 0): Play<OwnPromise> {
+  *request(what: string, work: () => number | void, more: Partial<RequestSteps> = {}): Play<OwnPromise> {
     const { machine } = this;
     return yield* machine.operation(
       machine.extra(0),
       true,
       () => `${what} begins`,
-      () => this.#begun(what, work, begin()),
+      () => this.#begun(what, { begin: () => 0, work, fail() {}, ...more }),
     );
   }
 
-  #begun(what: string, work: () => number | void, handed: number): OwnPromise {
+  #begun(what: string, { begin, work, fail }: RequestSteps): OwnPromise {
     const { machine } = this;
+    const handed = begin();
     const promise = new OwnPromise();
     const thread = machine.current as VirtualThread;
     const number = (this.#sequence[thread.number] = (this.#sequence[thread.number] ?? 0) + 1);
@@ -137,6 +144,7 @@ export class Disk {
       if (!isFailed) succeed();
       else {
         this.#failures++;
+        fail();
         if (this.#failures >= this.#options.failuresMax)
           this.#forget((alternative) => alternative >= failBit && alternative < eventBit);
         end(0x6000, () => promise.reject(this.#error("EIO", `${what} failed`)));
@@ -211,10 +219,11 @@ export class ModelStore {
         throw new Violation("race", `bytes at ${position} changed while the store was writing them`);
       this.#medium.write(position, buffers);
     };
-    return this.#disk.request(what, write, () => {
+    const begin = () => {
       before = buffers.map((buffer) => buffer.slice());
       return this.#disk.look(buffers);
-    });
+    };
+    return this.#disk.request(what, write, { begin });
   }
 
   pageMkwrite(request: MkwriteRequest): unknown {
@@ -236,14 +245,14 @@ export class ModelStore {
 
   sync(_request: SyncRequest): Play<OwnPromise> {
     let image: Image | undefined;
-    return this.#disk.request(
-      "sync",
-      () => image && this.#medium.noteDurable(image),
-      () => {
-        image = this.#medium.image();
-        return hashOfNumbers([image.number], hashOfBytes([image.bytes]));
-      },
-    );
+    const begin = () => {
+      image = this.#medium.image();
+      return hashOfNumbers([image.number], hashOfBytes([image.bytes]));
+    };
+    return this.#disk.request("sync", () => image && this.#medium.noteDurable(image), {
+      begin,
+      fail: () => this.#medium.loseVolatile(),
+    });
   }
 
   setSize(size: number): Play<void> {

@@ -14,6 +14,8 @@ import { blockBits, type MkwriteRequest } from "../../src/store/contract.js";
 const hole = 0;
 const reserved = 1;
 const there = 2;
+const written = 1;
+const syncing = 2;
 
 export interface MediumPlan {
   readonly blocks: number;
@@ -31,10 +33,12 @@ export interface Image {
 
 export class Medium {
   readonly #plan: MediumPlan;
-  /** Bytes, then a state for each block, then the size; then the durable bytes. */
+  /** Bytes, durable bytes, two states for each block, the size. */
   readonly #all: Uint8Array;
   readonly bytes: Uint8Array;
   readonly #states: Uint8Array;
+  /** Of each block: whether it was written since the last good sync, and whether the sync that is under way has it. */
+  readonly #volatile: Uint8Array;
   readonly #sizes: Uint8Array;
   /** Bytes as the last good sync left them. */
   readonly durable: Uint8Array;
@@ -47,11 +51,12 @@ export class Medium {
   constructor(plan: MediumPlan) {
     this.#plan = plan;
     const length = plan.blocks * plan.blockBytes;
-    this.#all = new Uint8Array(length * 2 + plan.blocks + 1);
+    this.#all = new Uint8Array(length * 2 + plan.blocks * 2 + 1);
     this.bytes = this.#all.subarray(0, length);
     this.durable = this.#all.subarray(length, length * 2);
     this.#states = this.#all.subarray(length * 2, length * 2 + plan.blocks);
-    this.#sizes = this.#all.subarray(length * 2 + plan.blocks);
+    this.#volatile = this.#all.subarray(length * 2 + plan.blocks, length * 2 + plan.blocks * 2);
+    this.#sizes = this.#all.subarray(length * 2 + plan.blocks * 2);
   }
 
   save(): Uint8Array {
@@ -117,6 +122,7 @@ export class Medium {
         if (this.#states[block] === hole || block >= this.#plan.blocks)
           throw new Violation("assertion", `block ${block} is written, which was never granted or was freed`);
         this.#states[block] = there;
+        this.#volatile[block] = written;
         this.bytes[at++] = byte;
       }
     }
@@ -191,12 +197,16 @@ export class Medium {
     const { blockBytes } = this.#plan;
     const end = Math.min(to, this.bytes.length);
     this.bytes.fill(0, from, end);
-    for (let block = Math.ceil(from / blockBytes); (block + 1) * blockBytes <= end; block++) this.#states[block] = hole;
+    for (let block = Math.ceil(from / blockBytes); (block + 1) * blockBytes <= end; block++) {
+      this.#states[block] = hole;
+      this.#volatile[block] = 0;
+    }
   }
 
   /** What a sync that begins now makes durable. */
   image(): Image {
     this.#version++;
+    this.#mark(written, syncing);
     return { bytes: this.bytes.slice(), number: ++this.#images };
   }
 
@@ -206,5 +216,24 @@ export class Medium {
     this.#version++;
     this.#durableImage = number;
     this.durable.set(bytes);
+    this.#mark(syncing, 0);
+  }
+
+  /** A sync has failed: what was written since the last good one is lost, as kernels drop what they could not write. */
+  loseVolatile(): void {
+    this.#version++;
+    const { blockBytes } = this.#plan;
+    this.#volatile.forEach((state, block) => {
+      if (state === 0) return;
+      const [from, to] = [block * blockBytes, (block + 1) * blockBytes];
+      this.bytes.set(this.durable.subarray(from, to), from);
+    });
+    this.#volatile.fill(0);
+  }
+
+  #mark(from: number, to: number): void {
+    this.#volatile.forEach((state, block) => {
+      if (state === from) this.#volatile[block] = to;
+    });
   }
 }

@@ -179,6 +179,7 @@ export class World implements Subject {
   /** Opens the cache and prepares the scenario once, in a thread that leaves: where every run begins. */
   #setStage(): Start {
     const { machine, scenario } = this;
+    this.#isFirstMemory = true;
     this.#begin(this.#blank);
     this.#disk.medium.fill(scenario.pages);
     const thread = machine.addThread("stage");
@@ -214,6 +215,11 @@ export class World implements Subject {
         after: (delayMs, run, keepAlive) => machine.after(delayMs, run, keepAlive),
       },
       bytes: this.#frames as unknown as Footing["bytes"],
+      durable: (position) => {
+        const byte = disk.medium.durable[position] as number;
+        machine.learn(byte);
+        return byte;
+      },
       later: (what, job) => machine.later(what, job),
       protocol: this.#protocol,
       memoryBytes: this.#memoryBytes,

@@ -195,13 +195,9 @@ export class AddressSpace {
     this.#set(layout.MAPPING_SYNCING, epoch + 1);
   }
 
-  /** Page writes that have failed, in all threads. */
+  /** Pages that are dirty again since their write failed, in all threads: counted by the step that moves them. */
   get writeErrors(): number {
     return this.#get(layout.MAPPING_WRITE_ERRORS);
-  }
-
-  noteWriteError(): void {
-    this.#frames.shared.add(this.#base + layout.MAPPING_WRITE_ERRORS, 1);
   }
 
   /** Keeps new pages of [first, last] out until `untilMs` of the shared clock: a punch that could not catch up with readers. */

@@ -111,11 +111,7 @@ function endWriteback(core: Core, frame: number, dead: number, found: Findings):
   const flags = shared.load(layout.RECORDS + frame * 2 ** layout.RECORD_SHIFT + 4);
   if ((flags & word.wordBits.writeback) === 0) return;
   if (((flags >>> (layout.WRITER_SHIFT - 32)) & layout.WRITER_MASK) !== dead) return;
-  const errors = layout.MAPPINGS + words.mappingIdOf(frame) * layout.MAPPING_BYTES + layout.MAPPING_WRITE_ERRORS;
-  // Before the page is dirty and after: a sync that has looked for it meanwhile, in one list or the other, looks again.
-  shared.add(errors, 1);
   const bits = insist(() => words.endWriteback(frame, layout.OUTCOME_FAILED));
-  shared.add(errors, 1);
   settle(core, frame, bits);
   found.writebacks += 1;
 }

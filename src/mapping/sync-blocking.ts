@@ -5,7 +5,7 @@
  * waiting for other threads; then the store's sync. What this thread's own event loop has on its way (its write-back, its store
  * sync), and what its own write pins keep from being written, cannot be waited for: EDEADLK.
  */
-import { PinfoldError, toPinfoldError } from "../base/errors.js";
+import { toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { BlockingOwner } from "../frames/blocked-waits.js";
@@ -17,7 +17,7 @@ import { blockingOwner, wouldWait } from "./blockage.js";
 import type { Core } from "./core.js";
 import { checkOpen } from "./fault.js";
 import { checkSyncCalls } from "./fault-blocking.js";
-import { notDurable, rangeOf, union } from "./sync.js";
+import { keepsFailing, notDurable, rangeOf, union } from "./sync.js";
 
 export interface BlockingSyncOptions {
   readonly position?: number | undefined;
@@ -49,8 +49,7 @@ export function syncBlocking(core: Core, space: AddressSpace, options: BlockingS
       space.retryDelayMs = 0;
       return;
     }
-    if (tries >= limits.transientRetriesMax)
-      throw space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
+    if (tries >= limits.transientRetriesMax) throw keepsFailing(space);
   }
 }
 
@@ -101,7 +100,8 @@ function coveredPages(core: Core, space: AddressSpace, range: IndexRange): reado
     const dirty = walking(core, space, () => tagForSync(core.frames, space, range));
     const departed = walking(core, space, () => collectDeparted(core.frames, space, range));
     const pages = union(dirty, departed);
-    if (space.writeErrors === failedBefore || tries >= limits.transientRetriesMax) return pages;
+    if (space.writeErrors === failedBefore) return pages;
+    if (tries >= limits.transientRetriesMax) throw keepsFailing(space);
   }
 }
 

@@ -51,9 +51,13 @@ export async function sync(core: Core, space: AddressSpace, options: SyncOptions
       space.retryDelayMs = 0;
       return;
     }
-    if (tries >= limits.transientRetriesMax)
-      throw space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
+    if (tries >= limits.transientRetriesMax) throw keepsFailing(space);
   }
+}
+
+/** What a sync says that cannot tell what it covers, since others' writes and syncs of the same pages go wrong meanwhile. */
+export function keepsFailing(space: AddressSpace): PinfoldError {
+  return space.lastError ?? new PinfoldError("EIO", `sync of ${space.store.name} keeps failing`);
 }
 
 /**
@@ -95,8 +99,9 @@ async function writeBack(core: Core, space: AddressSpace, options: SyncOptions):
 }
 
 /**
- * Dirty pages first, then those on their way: a page goes from one list to the other, and back only where its write failed, in
- * which case they are gone through again.
+ * Dirty pages first, then those on their way: a page goes from one list to the other, and back only where its write failed, which
+ * is counted in the step that moves it (endWriteback). Then they are gone through again.
+ * @throws PinfoldError EIO where writes fail all the time
  */
 async function coveredPages(core: Core, space: AddressSpace, range: IndexRange): Promise<readonly DirtyPage[]> {
   for (let tries = 1; ; tries++) {
@@ -104,7 +109,8 @@ async function coveredPages(core: Core, space: AddressSpace, range: IndexRange):
     const dirty = await walking(core.locks, space, () => tagForSync(core.frames, space, range));
     const departed = await walking(core.locks, space, () => collectDeparted(core.frames, space, range));
     const pages = union(dirty, departed);
-    if (space.writeErrors === failedBefore || tries >= limits.transientRetriesMax) return pages;
+    if (space.writeErrors === failedBefore) return pages;
+    if (tries >= limits.transientRetriesMax) throw keepsFailing(space);
   }
 }
 

@@ -175,9 +175,9 @@ export const MAPPING_OPENERS = 160; // u16 for each thread
 export const MAPPING_CELLS = 192; // 8 words for the store's own use
 export const MAPPING_HOLE_FROM = 224; // u64: a punch under way
 export const MAPPING_HOLE_TO = 232; // u64
-export const MAPPING_SYNC_ERRORS = 240; // store syncs that failed
+export const MAPPING_SYNC_ERRORS = 240; // store syncs that failed, and pages that are dirty again for that
 export const MAPPING_SYNCING = 244; // epoch + 1 of the store sync on its way
-export const MAPPING_WRITE_ERRORS = 248; // pages whose write failed
+export const MAPPING_WRITE_ERRORS = 248; // pages that are dirty again since their write failed
 export const MAPPING_EPOCH = 252;
 
 export const MAPPING_FREE = 0;

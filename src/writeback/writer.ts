@@ -332,7 +332,6 @@ export class Writer {
     if (failed) {
       failures.push({ index: page.index, error: failed });
       space.counters.writeErrors += 1;
-      space.noteWriteError();
       this.onFailed(space, { index: page.index, error: failed });
     } else if (page.wasFailed) {
       space.counters.healedErrors += 1;

@@ -13,7 +13,8 @@
 
 import {
   BLOCKS_GRANTED, BUSY, HEADER_DIRTY, HEADER_UNSTABLE, HEADER_WRITEBACK, LIST_DIRTY, LIST_MAIN, LIST_SMALL, LIST_UNSTABLE_0, LIST_WRITEBACK, LOST,
-  MAPPING_DIRTY, MAPPING_DIRTY_LIST, MAPPING_EPOCH, MAPPING_UNSTABLE, MAPPING_UNSTABLE_LIST_0, MAPPING_WRITEBACK, MAPPING_WRITEBACK_LIST,
+  MAPPING_DIRTY, MAPPING_DIRTY_LIST, MAPPING_EPOCH, MAPPING_SYNC_ERRORS, MAPPING_UNSTABLE, MAPPING_UNSTABLE_LIST_0,
+  MAPPING_WRITEBACK, MAPPING_WRITEBACK_LIST, MAPPING_WRITE_ERRORS,
   NONE, OK, OUTCOME_FAILED, OUTCOME_UNSTABLE, RECORD_DIRTIED, RECORD_MAPPING, WAKE, WRITER_SHIFT,
 } from "../layout";
 import {
@@ -32,6 +33,15 @@ function countDirty(mapping: u32, delta: u32): void {
 function countWriteback(mapping: u32, delta: u32): void {
   addLatched(mappingOf(mapping) + MAPPING_WRITEBACK, delta);
   addLatched(HEADER_WRITEBACK, delta);
+}
+
+/**
+ * Counts, with the page's way back to the dirty list and under the same latch: whoever goes through the lists one after another, and
+ * missed the page for that, sees that the count has changed.
+ */
+@inline
+function countReturned(mapping: u32, field: u32): void {
+  addLatched(mappingOf(mapping) + field, 1);
 }
 
 @inline
@@ -164,7 +174,7 @@ export function beginSnapshot(frame: u32, thread: u32): i32 {
 
 /**
  * Step: the store took the bytes (OUTCOME_UNSTABLE; OUTCOME_STABLE where durability is the kernel's affair) or failed
- * (OUTCOME_FAILED: dirty again, kept). Never clears dirty. WAKE bit, or LOST.
+ * (OUTCOME_FAILED: dirty again, kept, and counted). Never clears dirty. WAKE bit, or LOST.
  */
 export function endWriteback(frame: u32, outcome: i32): i32 {
   let record: u32 = recordOf(frame);
@@ -187,6 +197,7 @@ export function endWriteback(frame: u32, outcome: i32): i32 {
     return LOST;
   }
   countWriteback(mapping, -1);
+  if (outcome == OUTCOME_FAILED) countReturned(mapping, MAPPING_WRITE_ERRORS);
   // What has been written is no longer a reservation that could be given back.
   if (outcome != OUTCOME_FAILED) atomic.and<u32>(blocksOf(frame), BLOCKS_GRANTED);
   if ((word & DIRTY) == 0) {
@@ -247,7 +258,7 @@ export function stabilizeNext(mapping: u32, epoch: u32): i32 {
   return i32(frame);
 }
 
-/** Step: the store's sync failed, so one unstable page of `epoch` is dirty again, with its grant. Frame, NONE, or LOST. */
+/** Step: the store's sync failed, so one unstable page of `epoch` is dirty again, with its grant, and counted. Frame, NONE, or LOST. */
 export function redirtyNext(mapping: u32, epoch: u32): i32 {
   if (!tryLatchLists()) return LOST;
   let head: u32 = atomic.load<u32>(mappingOf(mapping) + MAPPING_UNSTABLE_LIST_0 + (epoch << 4));
@@ -266,6 +277,7 @@ export function redirtyNext(mapping: u32, epoch: u32): i32 {
   appendLatched(frame, LIST_DIRTY, mapping);
   countUnstable(mapping, -1);
   countDirty(mapping, 1);
+  countReturned(mapping, MAPPING_SYNC_ERRORS);
   unlatchLists();
   return i32(frame);
 }
