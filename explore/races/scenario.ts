@@ -20,6 +20,8 @@ export interface Scenario {
   readonly failuresMax?: number;
   /** Blocks of the storage that can be in use at once. Default 16. */
   readonly capacity?: number;
+  /** Dirty pages beyond which writers are kept waiting. Default: more than there are frames. */
+  readonly dirtyPagesMax?: number;
   /** Leave to write comes later. Default false. */
   readonly grantsLater?: boolean;
   /** How often the clock may go on while somebody else could. Default 0: time passes only when nobody can go on. */

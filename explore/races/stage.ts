@@ -32,6 +32,7 @@ export interface Footing {
   readonly bytes: FrameBytes;
   readonly protocol: ProtocolName;
   readonly memoryBytes: number;
+  readonly dirtyBytesMax: number;
   readonly pageSize: number;
   attach(): Store;
   /** What the storage has durably. */
@@ -44,7 +45,7 @@ const optionsFor = (footing: Footing): CoreOptions => ({
   memoryBytes: footing.memoryBytes,
   pageSize: footing.pageSize,
   preTouch: false,
-  dirtyBytesMax: footing.memoryBytes * 4,
+  dirtyBytesMax: footing.dirtyBytesMax,
   dirtyBackgroundBytes: 0,
   dirtyExpireMs: 30_000,
   writebackIntervalMs: 5_000,
@@ -88,6 +89,17 @@ export class Actor {
   /** As pin, for writing, a range that may be less than a page. */
   async pinBytes(position: number, length: number): Promise<PinRecord> {
     return pinRange(this.core, this.space, { position, length, write: true, longterm: this.isLongterm });
+  }
+
+  /** Pins some pages for reading. */
+  async pinToRead(first: number, pages: number): Promise<PinRecord> {
+    const { pageSize } = this.space;
+    return pinRange(this.core, this.space, {
+      position: first * pageSize,
+      length: pages * pageSize,
+      write: false,
+      longterm: this.isLongterm,
+    });
   }
 
   set(pin: PinRecord, offset: number, value: number): void {

@@ -29,11 +29,11 @@ export interface DiskOptions {
 /** What a request does. */
 interface RequestSteps {
   /** Takes what is handed over, and answers a hash of it. */
-  begin(): number;
+  readonly begin: () => number;
   /** Does it when it ends, and answers a hash of what the thread learns by that. */
-  work(): number | void;
+  readonly work: () => number | void;
   /** When it ends with an error. */
-  fail(): void;
+  readonly fail: () => void;
 }
 
 export class Disk {

@@ -223,6 +223,7 @@ export class World implements Subject {
       later: (what, job) => machine.later(what, job),
       protocol: this.#protocol,
       memoryBytes: this.#memoryBytes,
+      dirtyBytesMax: (this.scenario.dirtyPagesMax ?? this.scenario.frames * 4) * pageBytes,
       pageSize: pageBytes,
       attach: () => new ModelStore(disk) as unknown as ReturnType<Footing["attach"]>,
     };

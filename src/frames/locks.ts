@@ -218,14 +218,27 @@ export class PageLocks {
     return writing ? layout.BUSY : layout.OK;
   }
 
-  /** Waits for a sign that the pool has changed: a frame became free, clean or unheld, or credits came back. */
-  async waitForPool(signal?: AbortSignal): Promise<void> {
-    await this.queues.wait(this.#joinPool(), this.#frames.plan.poolRecord, layout.MODE_NOTIFY, { signal });
+  /**
+   * Waits for a sign that the pool has changed: a frame became free, clean or unheld, or credits came back. Guard of R22: `isOver` is asked
+   * once the caller is in the queue, so that what came between his own look and the queue is not missed. A change first, then a
+   * look for waiters, on the other side (notifyPool).
+   */
+  async waitForPool(isOver: () => boolean, signal?: AbortSignal): Promise<void> {
+    const node = this.#joinPool();
+    if (!isOver()) await this.queues.wait(node, this.#frames.plan.poolRecord, layout.MODE_NOTIFY, { signal });
+    else this.#leavePool(node);
   }
 
   /** As waitForPool, blocking this thread for `timeoutMs` at most. */
-  waitForPoolBlocking(timeoutMs: number): void {
-    this.blocked.wait(this.#joinPool(), this.#frames.plan.poolRecord, layout.MODE_NOTIFY, { timeoutMs });
+  waitForPoolBlocking(timeoutMs: number, isOver: () => boolean): void {
+    const node = this.#joinPool();
+    if (!isOver()) this.blocked.wait(node, this.#frames.plan.poolRecord, layout.MODE_NOTIFY, { timeoutMs });
+    else this.#leavePool(node);
+  }
+
+  #leavePool(node: number): void {
+    // Signed to already: it is out of the queue, and only has to be freed.
+    if (!this.queues.leave(node, this.#frames.plan.poolRecord)) this.queues.accept(node);
   }
 
   #joinPool(): number {

@@ -61,7 +61,7 @@ function lockFirst(
     const gateMs = gateLeftMs(core, space, index);
     if (gateMs > 0) {
       // It opens by itself.
-      core.locks.waitForPoolBlocking(Math.min(gateMs, limits.gateDelayMs));
+      core.locks.waitForPoolBlocking(Math.min(gateMs, limits.gateDelayMs), () => gateLeftMs(core, space, index) <= 0);
       continue;
     }
     if (space.isRemote) {

@@ -60,18 +60,30 @@ async function waitForFrame(core: Core, sinceMs: number, signal: AbortSignal | u
     core.calls.askForFrames();
     const aloneMs = nowMs - Math.max(sinceMs, core.pinsAloneSinceMs ?? nowMs);
     if (core.pinsAloneSinceMs !== undefined && aloneMs >= core.options.frameWaitMs) throw noFrames(core);
-    await waitForPool(core, core.reclaimer.unfinished ? betweenScansMs : core.options.frameWaitMs / pollShare, signal);
+    let found = -1;
+    const isFound = () => (found = tryTakeFrame(core)) >= 0;
+    const forMs = core.reclaimer.unfinished ? betweenScansMs : core.options.frameWaitMs / pollShare;
+    await waitForPool(core, forMs, isFound, signal);
+    if (found >= 0) {
+      core.pinsAloneSinceMs = undefined;
+      return found;
+    }
   }
 }
 
-/** Waits for a change of the pool, at most `forMs`. @throws the signal's reason */
-export async function waitForPool(core: Core, forMs: number, signal: AbortSignal | undefined): Promise<void> {
+/** Waits for a change of the pool, at most `forMs`, unless it `isOver` already (locks.ts). @throws the signal's reason */
+export async function waitForPool(
+  core: Core,
+  forMs: number,
+  isOver: () => boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const limit = new AbortController();
   const forward = () => limit.abort(signal?.reason);
   signal?.addEventListener("abort", forward, { once: true });
   const timer = core.clock.after(forMs, () => limit.abort(timeUp), true);
   try {
-    await core.locks.waitForPool(limit.signal);
+    await core.locks.waitForPool(isOver, limit.signal);
   } catch (error) {
     if (error !== timeUp) throw error;
   } finally {
@@ -111,8 +123,12 @@ export async function takeCredits(core: Core, pages: number, signal: AbortSignal
     if (pinnedCredits(core) + pages > core.frames.count) pinnedSinceMs ??= nowMs;
     else pinnedSinceMs = undefined;
     if (pinnedSinceMs !== undefined && nowMs - pinnedSinceMs >= core.options.frameWaitMs) throw noFrames(core);
-    await waitForPool(core, core.options.frameWaitMs / pollShare, signal);
+    await waitForPool(core, core.options.frameWaitMs / pollShare, () => hasCredits(core, pages), signal);
   }
+}
+
+export function hasCredits({ frames }: Core, pages: number): boolean {
+  return frames.counter(layout.HEADER_CREDITS) >= pages;
 }
 
 /** Credits that belong to pins, of all threads and in transit. */

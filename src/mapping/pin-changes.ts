@@ -101,7 +101,7 @@ export async function flushPage(
       if (failure) throw failure.error;
       return;
     }
-    await core.locks.waitForPool(signal);
+    await core.locks.waitForPool(() => core.writer.mayFlush(frame), signal);
   }
 }
 

@@ -14,7 +14,14 @@ import * as layout from "../sync/layout.js";
 import { collectDirty, tryWalking } from "../writeback/dirty-set.js";
 import type { WriteFailure } from "../writeback/writer.js";
 import type { Core } from "./core.js";
-import { noFrames, pinnedCredits, tryTakeCredits, tryTakeFrameThoroughly } from "./frame-supply.js";
+import {
+  hasCredits,
+  noFrames,
+  pinnedCredits,
+  tryTakeCredits,
+  tryTakeFrame,
+  tryTakeFrameThoroughly,
+} from "./frame-supply.js";
 
 /**
  * Writes what is dirty, of one file or of all; of all, it is synced too, so that its pages can leave. What somebody holds, or has
@@ -70,7 +77,8 @@ export function takeFrameBlocking(core: Core, wouldWait: () => PinfoldError): nu
     }
     askOthers(core);
     core.calls.askForFrames();
-    core.locks.waitForPoolBlocking(limits.waitLookMs);
+    core.locks.waitForPoolBlocking(limits.waitLookMs, () => (frame = tryTakeFrame(core)) >= 0);
+    if (frame >= 0) return frame;
   }
 }
 
@@ -166,6 +174,6 @@ export function takeCreditsBlocking(core: Core, pages: number, wouldWait: () => 
     if (pinnedCredits(core) + pages > count) pinnedSinceMs ??= nowMs;
     else pinnedSinceMs = undefined;
     if (pinnedSinceMs !== undefined && nowMs - pinnedSinceMs >= core.options.frameWaitMs) throw noFrames(core);
-    core.locks.waitForPoolBlocking(limits.waitLookMs);
+    core.locks.waitForPoolBlocking(limits.waitLookMs, () => hasCredits(core, pages));
   }
 }

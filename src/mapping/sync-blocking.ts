@@ -149,7 +149,8 @@ function waitForMeans(core: Core, space: AddressSpace, { index }: DirtyPage, own
   core.locks.unlockShared(lock);
   if (core.frames.listLength(layout.LIST_SNAPSHOT) === 0 && ownsSnapshots(core))
     throw wouldWait(core, space, index, index);
-  core.locks.waitForPoolBlocking(1);
+  // Some of it gives no sign: it is looked for again soon.
+  core.locks.waitForPoolBlocking(1, () => false);
 }
 
 /** All snapshot frames are on their way in this thread's event loop. */

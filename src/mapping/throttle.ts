@@ -40,7 +40,7 @@ export async function throttle(core: Core, signal: AbortSignal | undefined): Pro
       void core.flusher.step(false);
       const leftMs = untilMs - core.clock.nowMs();
       if (leftMs <= 0) return;
-      await waitForPool(core, leftMs, signal);
+      await waitForPool(core, leftMs, () => !isOverLimit(core), signal);
     }
   });
 }

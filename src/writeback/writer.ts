@@ -149,7 +149,7 @@ export class Writer {
       if ((flagsOf(this.#frames.words, page.frame) & wordBits.writeback) !== 0) {
         await this.#locks.acquire(page.frame, space.id, page.index, layout.MODE_WRITEBACK, owner);
       } else if (this.#frames.listLength(layout.LIST_SNAPSHOT) === 0) {
-        await this.#locks.waitForPool(owner.signal);
+        await this.#locks.waitForPool(() => this.#frames.listLength(layout.LIST_SNAPSHOT) > 0, owner.signal);
       } else if (this.#views.isOpen(page.frame)) {
         // Somebody is in the midst of a store: a few instructions, or longer where his thread does not run.
         await this.#views.pause();
@@ -286,6 +286,12 @@ export class Writer {
     if (snapshot < 0) return undefined;
     const failures: WriteFailure[] = [];
     return this.#write(space, [{ ...page, snapshot, wasFailed: false }], failures).then(() => failures);
+  }
+
+  /** Whether flushOwned would not be BUSY now. */
+  mayFlush(frame: number): boolean {
+    const isOnItsWay = (flagsOf(this.#frames.words, frame) & wordBits.writeback) !== 0;
+    return !isOnItsWay && this.#frames.listLength(layout.LIST_SNAPSHOT) > 0;
   }
 
   #sourcesOf(run: readonly Departing[]) {

@@ -102,7 +102,7 @@ test("a waiter goes on though whoever let go of the lock died before it woke any
 
 test("who waits for the pool looks for itself, and who waits for an answer is woken by nothing else", async (t) => {
   const { own } = await threads(t, 0);
-  await own.locks.waitForPool();
+  await own.locks.waitForPool(() => false);
   const { words } = own.frames;
   const record = own.frames.lockRecord(0, layout.LOCK_CALLS);
   const node = words.enqueue(record, 0, layout.LOCK_CALLS, layout.MODE_NOTIFY, 0, 7);
