@@ -9,10 +9,10 @@ import type { CheckResult, Step } from "../report/result.js";
 import { nameOf } from "../report/verdict.js";
 import { WordNames } from "../report/word-names.js";
 import { pageState } from "../runtime/pages.js";
-import { World } from "../runtime/world.js";
+import type { World } from "../runtime/world.js";
 import { readSchedule, replay, type Schedule } from "../search/schedule.js";
 import type { Interleaved } from "../transform/emit.js";
-import type { CheckTask } from "./tasks.js";
+import { type CheckTask, worldOf } from "./tasks.js";
 
 type Replayed = Pick<CheckResult, "race" | "protocol" | "without" | "turns">;
 
@@ -27,7 +27,7 @@ export function replayed(source: Interleaved, tasks: readonly CheckTask[], wante
   if (without !== null && !tasks.some((one) => one.without === without))
     throw new PinfoldError("EINVAL", `replay: there is no guard to be taken out for ${visible(without)}`);
   const expected = tasks.find((one) => nameOf(one) === nameOf(wanted))?.expected ?? "none";
-  const world = new World(source, task.file, protocol, without ?? "");
+  const world = worldOf(source, { file: task.file, protocol, without });
   try {
     const schedule = readSchedule(world, turns);
     const violation = replay(world, schedule);

@@ -11,7 +11,7 @@
  * See also: ../search/, search-thread.ts.
  */
 import type { Beyond, CheckResult } from "../report/result.js";
-import { World } from "../runtime/world.js";
+import type { World } from "../runtime/world.js";
 import { search } from "../search/exhaustive.js";
 import type { Progress } from "../search/limits.js";
 import { searchAtRandom } from "../search/random.js";
@@ -19,7 +19,7 @@ import { type FoundViolation, scheduleText } from "../search/schedule.js";
 import { shrink } from "../search/shrink.js";
 import type { Interleaved } from "../transform/emit.js";
 import { stepsOf } from "./replays.js";
-import type { CheckTask } from "./tasks.js";
+import { type CheckTask, worldOf } from "./tasks.js";
 
 /** How far a search is. */
 export interface SearchProgress extends Pick<Progress, "schedules"> {
@@ -87,13 +87,9 @@ export function searchOne(source: Interleaved, task: CheckTask, run: SearchRun):
   };
 }
 
-function newWorld(source: Interleaved, { file, protocol, without }: CheckTask): World {
-  return new World(source, file, protocol, without ?? "");
-}
-
 /** Where something is expected, with few preemptions first: most is found with one or two. */
 function searchUpTo(source: Interleaved, task: CheckTask, { onProgress }: SearchRun): Reached {
-  const world = newWorld(source, task);
+  const world = worldOf(source, task);
   const upTo = (bound: number) =>
     search(world, {
       bound,
@@ -116,7 +112,7 @@ function searchDeep(source: Interleaved, task: CheckTask, run: SearchRun, depth:
 
 /** With more and more preemptions. What is reported is the highest bound that was completed. */
 function searchBounds(source: Interleaved, task: CheckTask, { nowMs, onProgress }: SearchRun, endMs: number): Reached {
-  const world = newWorld(source, task);
+  const world = worldOf(source, task);
   let reached: Reached | undefined;
   for (let bound = task.bound; ; bound++) {
     const result = search(world, {
@@ -144,7 +140,7 @@ interface RandomRun extends SearchRun {
 
 function searchOn(source: Interleaved, task: CheckTask, run: RandomRun): Reached {
   const { nowMs, onProgress, seed, endMs, reached } = run;
-  const world = newWorld(source, task);
+  const world = worldOf(source, task);
   const first = Math.imul(seed, seedSpread) >>> 0;
   let walks = 0;
   let priorities = 0;

@@ -93,6 +93,15 @@ function tasksOfFile(
   return tasks;
 }
 
+/** Data races are looked for where nothing is taken out: a bare reference orders nothing. */
+export function worldOf(
+  source: Interleaved,
+  { file, protocol, without }: Pick<CheckTask, "file" | "protocol" | "without">,
+): World {
+  const races = protocol === "reference" || without !== null ? "not" : "exactly";
+  return new World(source, file, protocol, without ?? "", races);
+}
+
 function scenarioOf(source: Interleaved, file: string): Scenario {
   return new World(source, file, "locked").scenario;
 }

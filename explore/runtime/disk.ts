@@ -102,6 +102,11 @@ export class Disk {
     return this.#frames.look(buffers);
   }
 
+  /** The request that ends has looked at these bytes, or changed them. */
+  transferred(buffers: readonly Uint8Array[], changes: boolean): void {
+    this.#frames.transferred(buffers, changes);
+  }
+
   *request(what: string, work: () => number | void, more: Partial<RequestSteps> = {}): Play<OwnPromise> {
     const { machine } = this;
     return yield* machine.operation(
@@ -119,24 +124,25 @@ export class Disk {
     const thread = machine.current as VirtualThread;
     const number = (this.#sequence[thread.number] = (this.#sequence[thread.number] ?? 0) + 1);
     thread.requests++;
+    const slot = this.isPrompt ? -1 : this.#takeSlot();
+    const carrier = slot < 0 ? undefined : machine.races?.start(diskBit + slot);
     const end = (mark: number, then: () => void) => {
       thread.requests--;
-      thread.post({ mark: mark + number, job: then });
+      thread.post({ mark: mark + number, job: machine.races?.told(carrier, then) ?? then });
     };
     const succeed = () => {
       try {
-        const learnt = work() ?? 0;
+        const learnt = (machine.races ? machine.races.during(carrier, work) : work()) ?? 0;
         end(0x3000 ^ (learnt << 8), () => promise.resolve(undefined));
       } catch (error) {
         if (error instanceof Violation) machine.fail(error);
         end(0x5000, () => promise.reject(error));
       }
     };
-    if (this.isPrompt) {
+    if (slot < 0) {
       succeed();
       return promise;
     }
-    const slot = this.#takeSlot();
     const done = (isFailed: boolean) => {
       this.#busy[slot] = false;
       this.#forget((alternative) => alternative === failBit + slot || alternative === diskBit + slot);
@@ -207,6 +213,7 @@ export class ModelStore {
   readPages(position: number, buffers: readonly Uint8Array[]): Play<OwnPromise> {
     return this.#disk.request(`read ${position}`, () => {
       this.#medium.read(position, buffers);
+      this.#disk.transferred(buffers, true);
       return hashOfBytes(buffers);
     });
   }
@@ -217,6 +224,7 @@ export class ModelStore {
     const write = () => {
       if (before.some((bytes, at) => bytes.some((byte, i) => byte !== buffers[at]?.[i])))
         throw new Violation("race", `bytes at ${position} changed while the store was writing them`);
+      this.#disk.transferred(buffers, false);
       this.#medium.write(position, buffers);
     };
     const begin = () => {

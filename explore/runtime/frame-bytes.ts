@@ -31,7 +31,9 @@ export class FrameBytes {
       true,
       () => `bytes of frame ${frame}: [${offset}] = ${value}`,
       () => {
-        this.all[frame * this.#pageBytes + offset] = value;
+        const at = frame * this.#pageBytes + offset;
+        this.#machine.races?.bytes(-1, at, at + 1, true);
+        this.all[at] = value;
       },
     );
   }
@@ -42,7 +44,9 @@ export class FrameBytes {
       false,
       () => `bytes of frame ${frame}: [${offset}]`,
       () => {
-        const value = this.all[frame * this.#pageBytes + offset] as number;
+        const at = frame * this.#pageBytes + offset;
+        this.#machine.races?.bytes(-1, at, at + 1, false);
+        const value = this.all[at] as number;
         this.#machine.learn(value);
         return value;
       },
@@ -51,8 +55,19 @@ export class FrameBytes {
 
   /** The operation that is being done looks at these bytes. @returns their hash */
   look(buffers: readonly Uint8Array[]): number {
-    for (const buffer of buffers) this.#touches(buffer, 0, buffer.length, false);
+    this.#lookAt(-1, buffers);
     return hashOfBytes(buffers);
+  }
+
+  /** A request to the storage has looked at these bytes, or changed them: nothing but a race can come of that here. */
+  transferred(buffers: readonly Uint8Array[], changes: boolean): void {
+    const { races } = this.#machine;
+    for (const buffer of buffers)
+      if (this.#isHere(buffer)) races?.bytes(-1, buffer.byteOffset, buffer.byteOffset + buffer.length, changes);
+  }
+
+  #lookAt(site: number, buffers: readonly Uint8Array[]): void {
+    for (const buffer of buffers) this.#touches(site, buffer, 0, buffer.length, false);
   }
 
   /** A call that changes an array, or copies from one. */
@@ -70,8 +85,11 @@ export class FrameBytes {
       !own,
       () => `bytes of frame ${frame}: ${name} ${first % this.#pageBytes}+${to - from}`,
       () => {
-        this.#touches(target, from, to, true);
-        if (source && this.#isHere(source)) this.#machine.learn(this.look([source]));
+        this.#touches(site, target, from, to, true);
+        if (source && this.#isHere(source)) {
+          this.#lookAt(site, [source]);
+          this.#machine.learn(hashOfBytes([source]));
+        }
         work.apply(target, taken);
       },
     );
@@ -92,8 +110,9 @@ export class FrameBytes {
     return this.#machine.extra(1 + frame);
   }
 
-  #touches(bytes: Uint8Array, from: number, to: number, changes: boolean): void {
+  #touches(site: number, bytes: Uint8Array, from: number, to: number, changes: boolean): void {
     if (!this.#isHere(bytes) || from >= to) return;
+    this.#machine.races?.bytes(site, bytes.byteOffset + from, bytes.byteOffset + to, changes);
     const last = Math.floor((bytes.byteOffset + to - 1) / this.#pageBytes);
     for (let frame = Math.floor((bytes.byteOffset + from) / this.#pageBytes); frame <= last; frame++)
       this.#machine.touches(this.#numberOf(frame), changes);

@@ -14,6 +14,7 @@ import { STOP, type Turns, Violation } from "../search/subject.js";
 import { Contended } from "./contended.js";
 import { running } from "./promises.js";
 import type { Play } from "./play.js";
+import type { RaceCheck } from "./race-check.js";
 import { VirtualThread } from "./thread.js";
 import { Time, endless } from "./time.js";
 import { TracedWords } from "./traced-words.js";
@@ -59,6 +60,8 @@ export class Machine {
   writes = 0;
   /** What can happen outside of threads. */
   outside: Outside[] = [];
+  /** Looks for data races, if there is one. */
+  races: RaceCheck | undefined;
   /** Set to be told of every operation. */
   onTrace: ((traced: Traced) => void) | undefined;
   /** What has gone wrong: the run ends with it, also where the sources catch what was thrown. */
@@ -90,6 +93,7 @@ export class Machine {
     this.threads = [];
     this.current = undefined;
     this.time.begin();
+    this.races?.begin();
     this.#moves = 0;
     this.broken = undefined;
     this.quiet = 0;
@@ -299,8 +303,10 @@ export class Machine {
 
   #stepped(site: number, work: (...taken: number[]) => number, mark: number, answer: number, taken: number[]): number {
     const { words } = this;
+    this.races?.step(site, words.read, words.written);
     for (const word of words.read) this.#note(word, false);
     words.read.length = 0;
+    words.written.length = 0;
     words.changedSince(mark, (word) => this.#note(word, true));
     (this.current as VirtualThread).note(answer ?? 0);
     this.onTrace?.({
@@ -323,6 +329,7 @@ export class Machine {
 
   #atomicNow(site: number, name: AtomicName, word: number, a: number, b: number): number {
     const before = this.#change(name, word, a, b);
+    this.races?.word(site, name, word, name !== "swap" || before === a);
     // A swap that found something else, or puts what is there, changes nothing.
     const thread = this.current as VirtualThread;
     const isBlind = name === "store" || name === "poke";

@@ -24,6 +24,8 @@ export class TracedWords implements StepOps {
   readonly #log: number[] = [];
   /** Words that were read since `forget`, each once or more. */
   readonly read: number[] = [];
+  /** Words that were written while noting, also with what was there. */
+  readonly written: number[] = [];
   isNoting = false;
 
   constructor(bytes: number) {
@@ -36,6 +38,7 @@ export class TracedWords implements StepOps {
   settle(): void {
     this.#log.length = 0;
     this.read.length = 0;
+    this.written.length = 0;
     this.one = 0;
     this.two = 0;
   }
@@ -48,6 +51,7 @@ export class TracedWords implements StepOps {
     for (let at = this.#log.length - 2; at >= mark; at -= 2)
       this.#put(this.#log[at] as number, this.#log[at + 1] as number);
     this.#log.length = mark;
+    this.written.length = 0;
   }
 
   /** Calls `seen` for words that are not what they were at `mark`. */
@@ -70,6 +74,7 @@ export class TracedWords implements StepOps {
   }
 
   write(word: number, value: number): void {
+    if (this.isNoting) this.written.push(word);
     const before = this.words[word] as number;
     if (before === value >>> 0) return;
     this.#log.push(word, before);

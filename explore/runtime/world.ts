@@ -16,6 +16,7 @@ import { Tasks } from "./tasks.js";
 import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
 import { OwnPromise, isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
+import { RaceCheck } from "./race-check.js";
 import type { VirtualThread } from "./thread.js";
 
 /** Storage, and the bytes of each frame, are contended for beside words. */
@@ -25,6 +26,9 @@ const extrasMax = 32;
 const blocksMax = 16;
 
 type ErrorClass = new (code: string, message: string) => Error;
+
+/** Whether runs are looked at for data races; "exactly": with the clocks as a part of the state (race-check.ts). */
+export type RacesWanted = "not" | "in runs" | "exactly";
 
 /** Where every run begins. */
 interface Start {
@@ -50,13 +54,18 @@ export class World implements Subject {
   /** The state in which the last run has ended. */
   end = 0;
 
-  constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "") {
+  constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "", races: RacesWanted = "not") {
     const modules = new Modules(source, new Machine(8, 1), mutant, Object);
     this.scenario = modules.load(path)["scenario"] as Scenario;
     this.#protocol = protocol;
     this.#memoryBytes = (this.scenario.frames + 1) * pageBytes;
     this.machine = new Machine(planBytes(modules, this.#memoryBytes), extrasMax);
     this.machine.movesMax = this.scenario.movesMax ?? 0;
+    if (races !== "not") {
+      const isCounted = protocol === "counted";
+      const options = { bytes: this.#memoryBytes, pageBytes, sites: source.sites, isCounted };
+      this.machine.races = new RaceCheck(this.machine, { ...options, isExact: races === "exactly" });
+    }
     this.#frames = new FrameBytes(this.machine, this.#memoryBytes, pageBytes);
     this.#modules = new Modules(source, this.machine, mutant, this.#memoryClass(), this.#frames);
     this.scenario = this.#modules.load(path)["scenario"] as Scenario;
@@ -128,6 +137,7 @@ export class World implements Subject {
     };
     for (const byte of this.#frames.all) add(byte);
     add(this.#disk.hash);
+    if (machine.races) add(machine.races.hash);
     add(machine.nowMs | 0);
     for (const thread of machine.threads) {
       add(thread.one);
