@@ -24,6 +24,8 @@ export interface Scenario {
   readonly dirtyPagesMax?: number;
   /** Leave to write comes later. Default false. */
   readonly grantsLater?: boolean;
+  /** Threads have mapped views; plain stores are seen by others later, as on x86 (../runtime/store-buffer.ts). Default false. */
+  readonly hasViews?: boolean;
   /** How often the clock may go on while somebody else could. Default 0: time passes only when nobody can go on. */
   readonly movesMax?: number;
   /** Actors whose threads may end in the midst of what they do: one of them, once in a run. */

@@ -16,6 +16,7 @@ import { punchHole } from "../../src/mapping/punch.js";
 import { sync } from "../../src/mapping/sync.js";
 import { truncate } from "../../src/mapping/truncate.js";
 import { verify } from "../../src/mapping/verify.js";
+import { ViewTlb } from "../../src/mapping/view-tlb.js";
 import type { Store } from "../../src/store/contract.js";
 import { referenceProtocols } from "../reference-protocol.js";
 import type { ProtocolName } from "./scenario.js";
@@ -34,6 +35,7 @@ export interface Footing {
   readonly memoryBytes: number;
   readonly dirtyBytesMax: number;
   readonly pageSize: number;
+  readonly hasViews: boolean;
   attach(): Store;
   /** What the storage has durably. */
   durable(position: number): number;
@@ -63,6 +65,8 @@ export class Actor {
   readonly space: AddressSpace;
   readonly bytes: FrameBytes;
   readonly isLongterm: boolean;
+  /** Of a thread with mapped views. */
+  readonly tlb: ViewTlb | undefined;
   readonly #footing: Footing;
 
   constructor(core: Core, space: AddressSpace, footing: Footing) {
@@ -71,6 +75,7 @@ export class Actor {
     this.bytes = footing.bytes;
     this.#footing = footing;
     this.isLongterm = footing.protocol !== "locked";
+    if (footing.hasViews) this.tlb = new ViewTlb(core, space, () => {});
     if (footing.protocol === "reference") core.protocols = referenceProtocols;
   }
 
@@ -108,6 +113,26 @@ export class Actor {
 
   get(pin: PinRecord, offset: number): number {
     return this.bytes.load(pin.frames[0] as number, offset);
+  }
+
+  /** Stores a byte through a mapped view, which faults where it has to. */
+  storeByView(position: number, value: number): void {
+    const tlb = this.tlb as ViewTlb;
+    const { pageSize } = this.space;
+    const at = tlb.open(position, 1);
+    this.bytes.store(Math.floor(at / pageSize), at % pageSize, value);
+    tlb.close();
+  }
+
+  loadByView(position: number): number {
+    const tlb = this.tlb as ViewTlb;
+    const { pageSize } = this.space;
+    for (;;) {
+      const at = tlb.find(position, 1);
+      const value = this.bytes.load(Math.floor(at / pageSize), at % pageSize);
+      if (tlb.holds(value)) return value;
+      tlb.forget();
+    }
   }
 
   put(pin: PinRecord): void {

@@ -38,7 +38,10 @@ export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
         word,
         true,
         () => `notify ${word * 4}`,
-        () => machine.notify(word),
+        () => {
+          machine.buffers?.fence();
+          return machine.notify(word);
+        },
       );
     },
     $waitAsync(site: number, array: Int32Array, at: number, value: number): unknown {
@@ -49,6 +52,7 @@ export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
         true,
         () => `waitAsync ${word * 4}`,
         () => {
+          machine.buffers?.fence();
           if (learn((words.words[word] as number) | 0) !== value) return { async: false, value: "not-equal" };
           const promise = new OwnPromise();
           machine.time.sleep(word, here(), promise);
@@ -64,6 +68,7 @@ export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
         true,
         () => `wait ${word * 4}`,
         () => {
+          machine.buffers?.fence();
           if (learn((words.words[word] as number) | 0) !== value) return "not-equal";
           return machine.block(word, timeoutMs);
         },

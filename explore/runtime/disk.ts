@@ -86,6 +86,7 @@ export class Disk {
       true,
       () => what,
       () => {
+        machine.buffers?.fence();
         try {
           machine.learn(work() ?? 0);
         } catch (error) {
@@ -119,6 +120,7 @@ export class Disk {
 
   #begun(what: string, { begin, work, fail }: RequestSteps): OwnPromise {
     const { machine } = this;
+    machine.buffers?.fence();
     const handed = begin();
     const promise = new OwnPromise();
     const thread = machine.current as VirtualThread;

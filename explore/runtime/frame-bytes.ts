@@ -25,17 +25,21 @@ export class FrameBytes {
   }
 
   /** For scenarios: one byte. */
-  store(frame: number, offset: number, value: number): Play<void> {
-    return this.#machine.operation(
-      this.#numberOf(frame),
-      true,
-      () => `bytes of frame ${frame}: [${offset}] = ${value}`,
-      () => {
-        const at = frame * this.#pageBytes + offset;
-        this.#machine.races?.bytes(-1, at, at + 1, true);
-        this.all[at] = value;
-      },
-    );
+  *store(frame: number, offset: number, value: number): Play<void> {
+    const { buffers } = this.#machine;
+    const place = frame * this.#pageBytes + offset;
+    const what = () => `bytes of frame ${frame}: [${offset}] = ${value}`;
+    const land = () => {
+      this.all[place] = value;
+    };
+    if (buffers?.isOn) {
+      buffers.push(-1, { place: -1 - place, value, at: this.#numberOf(frame), what: what(), land });
+      return;
+    }
+    yield* this.#machine.operation(this.#numberOf(frame), true, what, () => {
+      this.#machine.races?.bytes(-1, place, place + 1, true);
+      land();
+    });
   }
 
   load(frame: number, offset: number): Play<number> {
@@ -46,7 +50,7 @@ export class FrameBytes {
       () => {
         const at = frame * this.#pageBytes + offset;
         this.#machine.races?.bytes(-1, at, at + 1, false);
-        const value = this.all[at] as number;
+        const value = this.#machine.buffers?.newest(-1 - at) ?? (this.all[at] as number);
         this.#machine.learn(value);
         return value;
       },
@@ -85,6 +89,7 @@ export class FrameBytes {
       !own,
       () => `bytes of frame ${frame}: ${name} ${first % this.#pageBytes}+${to - from}`,
       () => {
+        this.#machine.buffers?.fence();
         this.#touches(site, target, from, to, true);
         if (source && this.#isHere(source)) {
           this.#lookAt(site, [source]);

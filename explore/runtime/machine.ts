@@ -15,6 +15,7 @@ import { Contended } from "./contended.js";
 import { running } from "./promises.js";
 import type { Play } from "./play.js";
 import type { RaceCheck } from "./race-check.js";
+import type { StoreBuffers } from "./store-buffer.js";
 import { VirtualThread } from "./thread.js";
 import { Time, endless } from "./time.js";
 import { TracedWords } from "./traced-words.js";
@@ -28,6 +29,8 @@ export const diskBit = 4;
 export const failBit = 12;
 export const eventBit = 20;
 export const killBit = 26;
+/** In place of events, where there are store buffers. */
+export const drainBit = 22;
 export const clockBit = 30;
 
 /** Something outside of all threads that can happen now. */
@@ -60,6 +63,8 @@ export class Machine {
   writes = 0;
   /** What can happen outside of threads. */
   outside: Outside[] = [];
+  /** Plain stores are seen later, if there are any. */
+  buffers: StoreBuffers | undefined;
   /** Looks for data races, if there is one. */
   races: RaceCheck | undefined;
   /** Set to be told of every operation. */
@@ -94,6 +99,7 @@ export class Machine {
     this.current = undefined;
     this.time.begin();
     this.races?.begin();
+    this.buffers?.begin();
     this.#moves = 0;
     this.broken = undefined;
     this.quiet = 0;
@@ -273,7 +279,8 @@ export class Machine {
     words.isNoting = true;
     const answer = work(a, b, c, d, e, f, g, h, i);
     words.isNoting = false;
-    let contended = this.everyPoint;
+    const isFence = words.written.length > 0 && this.buffers?.isPending === true;
+    let contended = this.everyPoint || (isFence && this.buffers?.isContended === true);
     if (!contended) for (const word of words.read) if (this.#isContended(word, false)) contended = true;
     if (!contended)
       words.changedSince(mark, (word) => {
@@ -290,15 +297,25 @@ export class Machine {
         return SWITCH;
       }
     }
+    if (isFence) {
+      words.rewind(mark);
+      words.read.length = 0;
+      return this.#stepNow(site, work, [a, b, c, d, e, f, g, h, i]);
+    }
     return this.#stepped(site, work, mark, answer, [a, b, c, d, e, f, g, h, i]);
   }
 
   #stepNow(site: number, work: (...taken: number[]) => number, taken: number[]): number {
-    const mark = this.words.mark();
-    this.words.isNoting = true;
+    const { words } = this;
+    const mark = words.mark();
+    words.isNoting = true;
     const answer = work(...taken);
-    this.words.isNoting = false;
-    return this.#stepped(site, work, mark, answer, taken);
+    words.isNoting = false;
+    if (words.written.length === 0 || !this.buffers?.isPending) return this.#stepped(site, work, mark, answer, taken);
+    words.rewind(mark);
+    words.read.length = 0;
+    this.buffers.fence();
+    return this.#stepNow(site, work, taken);
   }
 
   #stepped(site: number, work: (...taken: number[]) => number, mark: number, answer: number, taken: number[]): number {
@@ -320,14 +337,34 @@ export class Machine {
   /** One atomic operation on a word, or a plain access to it. What was there before. */
   atomic(site: number, name: AtomicName, word: number, a = 0, b = 0): unknown {
     if (this.quiet > 0) return this.#change(name, word, a, b);
-    if ((this.everyPoint || this.#isContended(word, name !== "load" && name !== "peek")) && !this.#goesOn()) {
+    const isFence = this.buffers?.isPending === true && name !== "load" && name !== "peek" && name !== "poke";
+    if (this.buffers) {
+      const answer = this.#buffered(this.buffers, site, name, word, a);
+      if (answer !== undefined) return answer;
+    }
+    const isPoint =
+      this.everyPoint ||
+      (isFence && this.buffers?.isContended === true) ||
+      this.#isContended(word, name !== "load" && name !== "peek");
+    if (isPoint && !this.#goesOn()) {
       (this.current as VirtualThread).redo = () => this.#atomicNow(site, name, word, a, b);
       return SWITCH;
     }
     return this.#atomicNow(site, name, word, a, b);
   }
 
+  /** What the thread's store buffer takes, or answers. */
+  #buffered(buffers: StoreBuffers, site: number, name: AtomicName, word: number, a: number): number | undefined {
+    if (name === "poke") {
+      const land = () => this.words.write(word, a);
+      buffers.push(site, { place: word, value: a, at: word, what: `poke ${word * 4} = ${a}`, land });
+      return a;
+    }
+    return name === "peek" || name === "load" ? buffers.newest(word) : undefined;
+  }
+
   #atomicNow(site: number, name: AtomicName, word: number, a: number, b: number): number {
+    if (name !== "load" && name !== "peek") this.buffers?.fence();
     const before = this.#change(name, word, a, b);
     this.races?.word(site, name, word, name !== "swap" || before === a);
     // A swap that found something else, or puts what is there, changes nothing.

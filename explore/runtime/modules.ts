@@ -12,6 +12,7 @@ import { globalsOf } from "./globals.js";
 import { Violation } from "../search/subject.js";
 import type { FrameBytes } from "./frame-bytes.js";
 import type { Machine } from "./machine.js";
+import type { Play } from "./play.js";
 
 /** What modules export. */
 export type Exports = Readonly<Record<string, unknown>>;
@@ -84,6 +85,24 @@ function assertions(machine: Machine): Exports {
   };
 }
 
+/** In place of membarrier: where there are store buffers, it empties them. */
+function barriers(machine: Machine): Exports {
+  const answer = (value: unknown) =>
+    // oxlint-disable-next-line require-yield -- it is called as what can be stopped
+    function* (): Play<unknown> {
+      return value;
+    };
+  const has = () => machine.buffers !== undefined;
+  const barrier = () => machine.buffers?.barrier();
+  return {
+    hasBarrier: has,
+    choosePlainViews: () => answer(has())(),
+    loadBarrier: () => answer(has() ? barrier : null)(),
+    requireBarrier: answer(barrier),
+    lacking: () => new Error("there is no barrier"),
+  };
+}
+
 function substitutesFor(machine: Machine, words: unknown): Record<string, Exports> {
   return {
     "src/sync/words.js": { loadWords: () => words },
@@ -107,6 +126,7 @@ function substitutesFor(machine: Machine, words: unknown): Record<string, Export
         close(): void {}
       },
     },
+    "src/sync/barrier.js": barriers(machine),
     "src/base/c-library.js": { hasCLibrary: () => false, loadCLibrary: () => undefined },
     "src/base/load-guard.js": { shareLoads() {}, unshareLoads() {}, whileNobodyEnds: (work: () => unknown) => work() },
     "src/base/clock.js": {

@@ -10,8 +10,10 @@ import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { Disk, ModelStore } from "./disk.js";
 import { FrameBytes } from "./frame-bytes.js";
-import { Machine, type Traced, clockBit, diskBit, eventBit, failBit, killBit } from "./machine.js";
+import { Machine, type Traced, clockBit, diskBit, drainBit, eventBit, failBit, killBit } from "./machine.js";
 import { Medium } from "./medium.js";
+import { StoreBuffers } from "./store-buffer.js";
+import { withSyncCalls } from "./sync-calls.js";
 import { Tasks } from "./tasks.js";
 import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
 import { OwnPromise, isGenerator } from "./promises.js";
@@ -61,7 +63,9 @@ export class World implements Subject {
     this.#memoryBytes = (this.scenario.frames + 1) * pageBytes;
     this.machine = new Machine(planBytes(modules, this.#memoryBytes), extrasMax);
     this.machine.movesMax = this.scenario.movesMax ?? 0;
-    if (races !== "not") {
+    // Views are what races on purpose.
+    if (this.scenario.hasViews) this.machine.buffers = new StoreBuffers(this.machine);
+    else if (races !== "not") {
       const isCounted = protocol === "counted";
       const options = { bytes: this.#memoryBytes, pageBytes, sites: source.sites, isCounted };
       this.machine.races = new RaceCheck(this.machine, { ...options, isExact: races === "exactly" });
@@ -120,6 +124,8 @@ export class World implements Subject {
     const letter = (at: number) => String.fromCharCode(97 + at);
     if (alternative === clockBit) return "clock";
     if (alternative >= killBit) return `end-${letter(alternative - killBit)}`;
+    if (this.scenario.hasViews && alternative >= drainBit)
+      return `drain-${Object.keys(this.scenario.actors)[alternative - drainBit] ?? letter(alternative - drainBit)}`;
     if (alternative >= eventBit) return `event-${letter(alternative - eventBit)}`;
     if (alternative >= failBit) return `fail-${letter(alternative - failBit)}`;
     return `disk-${letter(alternative - diskBit)}`;
@@ -235,7 +241,13 @@ export class World implements Subject {
       memoryBytes: this.#memoryBytes,
       dirtyBytesMax: (this.scenario.dirtyPagesMax ?? this.scenario.frames * 4) * pageBytes,
       pageSize: pageBytes,
-      attach: () => new ModelStore(disk) as unknown as ReturnType<Footing["attach"]>,
+      hasViews: this.scenario.hasViews ?? false,
+      attach: () => {
+        const store = new ModelStore(disk);
+        return (this.scenario.hasViews ? withSyncCalls(store, disk) : store) as unknown as ReturnType<
+          Footing["attach"]
+        >;
+      },
     };
   }
 
