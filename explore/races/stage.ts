@@ -10,6 +10,7 @@ import { Frames, type FramesShare } from "../../src/frames/frames.js";
 import { Core, type CoreOptions } from "../../src/mapping/core.js";
 import { write } from "../../src/mapping/copy.js";
 import { closeForAll, invalidate, openFile } from "../../src/mapping/lifetime.js";
+import { OptimisticReader } from "../../src/mapping/optimistic.js";
 import { pinRange, putPin } from "../../src/mapping/pin.js";
 import type { PinRecord } from "../../src/mapping/pin-registry.js";
 import { punchHole } from "../../src/mapping/punch.js";
@@ -67,6 +68,7 @@ export class Actor {
   readonly isLongterm: boolean;
   /** Of a thread with mapped views. */
   readonly tlb: ViewTlb | undefined;
+  readonly reader: OptimisticReader | undefined;
   readonly #footing: Footing;
 
   constructor(core: Core, space: AddressSpace, footing: Footing) {
@@ -75,18 +77,24 @@ export class Actor {
     this.bytes = footing.bytes;
     this.#footing = footing;
     this.isLongterm = footing.protocol !== "locked";
-    if (footing.hasViews) this.tlb = new ViewTlb(core, space, () => {});
+    if (footing.hasViews) {
+      this.tlb = new ViewTlb(core, space, () => {});
+      this.reader = new OptimisticReader(core, space);
+    }
     if (footing.protocol === "reference") core.protocols = referenceProtocols;
   }
 
   /** Pins one page under the scenario's protocol. */
-  async pin(index: number, options: { write?: boolean; signal?: AbortSignal } = {}): Promise<PinRecord> {
+  async pin(
+    index: number,
+    options: { write?: boolean; longterm?: boolean; signal?: AbortSignal } = {},
+  ): Promise<PinRecord> {
     const { pageSize } = this.space;
     return pinRange(this.core, this.space, {
       position: index * pageSize,
       length: pageSize,
       write: options.write ?? true,
-      longterm: this.isLongterm,
+      longterm: options.longterm ?? this.isLongterm,
       signal: options.signal,
     });
   }
@@ -133,6 +141,15 @@ export class Actor {
       if (tlb.holds(value)) return value;
       tlb.forget();
     }
+  }
+
+  /** Reads two bytes without a lock. */
+  readTwo(position: number): readonly [number, number] {
+    const { pageSize } = this.space;
+    return (this.reader as OptimisticReader).read(position, 2, (_memory, start) => [
+      this.bytes.load(Math.floor(start / pageSize), start % pageSize),
+      this.bytes.load(Math.floor(start / pageSize), (start % pageSize) + 1),
+    ]);
   }
 
   put(pin: PinRecord): void {

@@ -33,7 +33,8 @@ export class FrameBytes {
       this.all[place] = value;
     };
     if (buffers?.isOn) {
-      buffers.push(-1, { place: -1 - place, value, at: this.#numberOf(frame), what: what(), land });
+      const pending = { place: -1 - place, value, at: this.#numberOf(frame), what: what(), land };
+      if (buffers.push(-1, pending) === SWITCH) yield* this.#machine.again();
       return;
     }
     yield* this.#machine.operation(this.#numberOf(frame), true, what, () => {

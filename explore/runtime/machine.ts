@@ -339,8 +339,12 @@ export class Machine {
     if (this.quiet > 0) return this.#change(name, word, a, b);
     const isFence = this.buffers?.isPending === true && name !== "load" && name !== "peek" && name !== "poke";
     if (this.buffers) {
-      const answer = this.#buffered(this.buffers, site, name, word, a);
-      if (answer !== undefined) return answer;
+      if (name === "poke") return this.#poke(this.buffers, site, word, a);
+      const own = name === "peek" || name === "load" ? this.buffers.newest(word) : undefined;
+      if (own !== undefined) {
+        this.learn(own);
+        return own;
+      }
     }
     const isPoint =
       this.everyPoint ||
@@ -353,14 +357,9 @@ export class Machine {
     return this.#atomicNow(site, name, word, a, b);
   }
 
-  /** What the thread's store buffer takes, or answers. */
-  #buffered(buffers: StoreBuffers, site: number, name: AtomicName, word: number, a: number): number | undefined {
-    if (name === "poke") {
-      const land = () => this.words.write(word, a);
-      buffers.push(site, { place: word, value: a, at: word, what: `poke ${word * 4} = ${a}`, land });
-      return a;
-    }
-    return name === "peek" || name === "load" ? buffers.newest(word) : undefined;
+  #poke(buffers: StoreBuffers, site: number, word: number, value: number): unknown {
+    const land = () => this.words.write(word, value);
+    return buffers.push(site, { place: word, value, at: word, what: `poke ${word * 4} = ${value}`, land });
   }
 
   #atomicNow(site: number, name: AtomicName, word: number, a: number, b: number): number {

@@ -38,10 +38,12 @@ export interface Pending {
 
 export class StoreBuffers {
   readonly #machine: Machine;
+  readonly #lastExtra: number;
   readonly #buffers: Pending[][] = [];
 
-  constructor(machine: Machine) {
+  constructor(machine: Machine, lastExtra: number) {
     this.#machine = machine;
+    this.#lastExtra = lastExtra;
   }
 
   /** A new run. */
@@ -62,14 +64,26 @@ export class StoreBuffers {
     return this.#machine.quiet === 0;
   }
 
-  /** The current thread stores. */
-  push(site: number, pending: Pending): void {
+  /** The current thread stores. That nobody sees yet; but it comes before somebody's barrier, or after it, and so is a point. */
+  push(site: number, pending: Pending): unknown {
     const thread = this.#current;
     const buffer = this.#of(thread);
     if (buffer.length === storesMax) this.#machine.fail(new Error(`more than ${storesMax} stores on their way`));
-    buffer.push(pending);
-    this.#machine.onTrace?.({ thread: thread.number, site, what: `${pending.what}, buffered` });
-    this.#offer(thread);
+    return this.#machine.operate(
+      site,
+      this.#numberOf(thread),
+      true,
+      () => `${pending.what}, buffered`,
+      () => {
+        buffer.push(pending);
+        this.#offer(thread);
+      },
+    );
+  }
+
+  /** Under which number a thread's buffer is contended for: the last ones. */
+  #numberOf({ number }: VirtualThread): number {
+    return this.#machine.extra(this.#lastExtra - number);
   }
 
   /** What the current thread itself has last stored there, if that is still on its way. */
@@ -98,7 +112,7 @@ export class StoreBuffers {
     const machine = this.#machine;
     for (const thread of machine.threads) {
       yield* machine.operation(
-        machine.extra(0),
+        this.#numberOf(thread),
         true,
         () => `barrier in ${thread.name}`,
         () => this.#drain(thread, storesMax),

@@ -64,7 +64,7 @@ export class World implements Subject {
     this.machine = new Machine(planBytes(modules, this.#memoryBytes), extrasMax);
     this.machine.movesMax = this.scenario.movesMax ?? 0;
     // Views are what races on purpose.
-    if (this.scenario.hasViews) this.machine.buffers = new StoreBuffers(this.machine);
+    if (this.scenario.hasViews) this.machine.buffers = new StoreBuffers(this.machine, extrasMax - 1);
     else if (races !== "not") {
       const isCounted = protocol === "counted";
       const options = { bytes: this.#memoryBytes, pageBytes, sites: source.sites, isCounted };

@@ -118,7 +118,7 @@ export class Colors {
   stopsCall(node: ts.CallExpression): boolean {
     if (this.atomicOperation(node) !== undefined || this.bytesMethod(node) !== undefined) return true;
     // What it answers is gone through later: that is where it stops.
-    if (this.isForeignIteration(node)) return false;
+    if (this.#mayYield(this.checker.getTypeAtLocation(node))) return false;
     const callee = this.callee(node);
     if (callee.kind === "function") return this.#stoppable.has(callee.declaration);
     if (callee.kind === "named") return this.#byName.get(callee.name)?.some((one) => this.#stoppable.has(one)) ?? false;
@@ -232,6 +232,11 @@ export class Colors {
   /** Whether what is gone through may be a generator of the sources. */
   isForeignIteration(value: ts.Expression): boolean {
     const type = this.checker.getTypeAtLocation(value);
+    // Of several types, one is enough: what is no generator's is gone through as it is.
+    return (type.isUnion() ? type.types : [type]).some((one) => this.#mayYield(one));
+  }
+
+  #mayYield(type: ts.Type): boolean {
     const name = type.symbol?.name;
     if (this.#hasOwnIterator(type)) return true;
     return name !== undefined && ["Iterable", "IterableIterator", "Generator", "IteratorObject"].includes(name);

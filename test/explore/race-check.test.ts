@@ -5,96 +5,22 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { readInterleaved } from "../../explore/check/tasks.js";
 import { Clocks } from "../../explore/runtime/clocks.js";
-import { type AtomicName, Machine, SWITCH } from "../../explore/runtime/machine.js";
 import type { Play } from "../../explore/runtime/play.js";
-import { RaceCheck } from "../../explore/runtime/race-check.js";
 import { World } from "../../explore/runtime/world.js";
 import { type SearchOptions, search } from "../../explore/search/exhaustive.js";
-import type { Subject, Turns } from "../../explore/search/subject.js";
+import { type Actor, type Hand, SmallProgram } from "./small-program.js";
 
 const data = 0;
 const flag = 1;
 const lock = 2;
 const storage = 4;
 
-/** What the actors of a small program can do. */
-class Hand {
-  readonly #machine: Machine;
-
-  constructor(machine: Machine) {
-    this.#machine = machine;
-  }
-
-  get races(): RaceCheck {
-    return this.#machine.races as RaceCheck;
-  }
-
-  get machine(): Machine {
-    return this.#machine;
-  }
-
-  *does(name: AtomicName, word: number, a = 0, b = 0): Play<number> {
-    const answer = this.#machine.atomic(0, name, word, a, b);
-    return (answer === SWITCH ? yield* this.#machine.again() : answer) as number;
-  }
-}
-
-type Actor = (hand: Hand) => Play<void>;
-
-class SmallProgram implements Subject {
-  everyPoint = false;
-  readonly machine = new Machine(64, 1);
-  readonly #actors: readonly Actor[];
-
-  constructor(actors: readonly Actor[], isExact: boolean) {
-    this.#actors = actors;
-    const options = { bytes: 16, pageBytes: 16, sites: ["small.ts:1"], isCounted: false, isExact };
-    this.machine.races = new RaceCheck(this.machine, options);
-  }
-
-  get learnt(): boolean {
-    return this.machine.contended.learnt;
-  }
-
-  set learnt(learnt: boolean) {
-    this.machine.contended.learnt = learnt;
-  }
-
-  get reads(): number {
-    return this.machine.reads;
-  }
-
-  get writes(): number {
-    return this.machine.writes;
-  }
-
-  name(alternative: number): string {
-    return "ABC"[alternative] as string;
-  }
-
-  state(): number {
-    const { machine } = this;
-    let hash = machine.hashOne ^ (machine.races?.hash ?? 0);
-    for (const thread of machine.threads) hash = Math.imul(hash ^ thread.one, 0x2c1b3c6d) ^ thread.waiting;
-    return hash >>> 0;
-  }
-
-  run(turns: Turns): boolean {
-    const { machine } = this;
-    machine.begin(new Uint32Array(16));
-    this.#actors.forEach((actor, at) => {
-      machine.addThread(this.name(at)).post({ mark: 1, job: () => actor(new Hand(machine)) });
-    });
-    return machine.run(turns);
-  }
-}
-
 /** The sentence of the first race, or "". */
 function raceIn(
   actors: readonly Actor[],
   { reduction = "states", bound }: Pick<SearchOptions, "reduction" | "bound"> = {},
 ): string {
-  const result = search(new SmallProgram(actors, true), {
+  const result = search(new SmallProgram(actors).withRaces(true), {
     reduction,
     warmUpRuns: 0,
     ...(bound === undefined ? {} : { bound }),
@@ -166,7 +92,7 @@ describe("the check for data races", () => {
 
   test("tells states apart by who wrote what is there, where it is exact", () => {
     const stateAfter = (isExact: boolean, order: readonly number[]): number => {
-      const program = new SmallProgram([sayOver, say], isExact);
+      const program = new SmallProgram([sayOver, say]).withRaces(isExact);
       program.everyPoint = true;
       const left = [...order];
       assert.ok(program.run({ decide: (enabled) => left.find((one) => ((enabled >>> one) & 1) === 1) ?? 0 }));
