@@ -22,12 +22,7 @@ export const scenario: Scenario = {
       actor.put(await actor.pin(0));
     },
     async B(actor) {
-      const signal = actor.abortedSoon();
-      try {
-        actor.put(await actor.pin(0, { signal }));
-      } catch (error) {
-        if (error !== signal.reason) throw error;
-      }
+      await actor.untilAborted(async (signal) => actor.put(await actor.pin(0, { signal })));
     },
   },
   /** Would wait for ever if anybody held it still. */

@@ -156,8 +156,8 @@ export class Actor {
     putPin(this.core, pin, pin.write);
   }
 
-  async sync(): Promise<void> {
-    await sync(this.core, this.space, {});
+  async sync(signal?: AbortSignal): Promise<void> {
+    await sync(this.core, this.space, { signal });
   }
 
   /** When all is over: what is dirty is written, unless the file was closed. */
@@ -165,8 +165,8 @@ export class Actor {
     if (!this.space.isStale) await this.sync();
   }
 
-  async truncate(size: number): Promise<void> {
-    await truncate(this.core, this.space, size, {});
+  async truncate(size: number, signal?: AbortSignal): Promise<void> {
+    await truncate(this.core, this.space, size, { signal });
   }
 
   /** Writes a whole page full of `value` with a copying write, which extends the file where it ends before. */
@@ -177,7 +177,11 @@ export class Actor {
 
   async punch(index: number): Promise<void> {
     const { pageSize } = this.space;
-    await punchHole(this.core, this.space, index * pageSize, pageSize, {});
+    await this.punchBytes(index * pageSize, pageSize);
+  }
+
+  async punchBytes(position: number, length: number): Promise<void> {
+    await punchHole(this.core, this.space, position, length, {});
   }
 
   /** Drops a clean page. */
@@ -232,6 +236,16 @@ export class Actor {
     const controller = new AbortController();
     this.#footing.later("abort", () => controller.abort(new Error("aborted")));
     return controller.signal;
+  }
+
+  /** Does something that is aborted at any time from now on, which is a good answer too. */
+  async untilAborted(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const signal = this.abortedSoon();
+    try {
+      await work(signal);
+    } catch (error) {
+      if (error !== signal.reason) throw error;
+    }
   }
 
   /** Cleans up after threads that have ended, as a timer does now and then. */

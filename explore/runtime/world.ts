@@ -293,6 +293,9 @@ export class World implements Subject {
     const actor = actors[alive];
     const { medium } = this.#disk;
     try {
+      // Where somebody ended last of all, nobody has noticed it yet.
+      if (threads.some(({ isDead }) => isDead))
+        this.#quietly(first as VirtualThread, () => (actor as Actor).lookForDead());
       this.#quietly(first as VirtualThread, () => (actor as Actor).syncIfOpen());
       this.#quietly(first as VirtualThread, () => (actor as Actor).verify());
       if (medium.reservedBlocks > 0)

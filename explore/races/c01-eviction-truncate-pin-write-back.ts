@@ -1,0 +1,48 @@
+/**
+ * C1: all at once. A writes through a pin and puts it; B cuts the file before the page, or cannot; C needs A's frame for another page, and
+ * writes back what is in the way.
+ *
+ * What must hold: A's byte is in the storage unless it was cut off, C reads its own page's bytes, and nothing is left over.
+ * Under the reference A's page is written under its pin (R13).
+ */
+import { assert } from "../../src/base/assert.js";
+import type { Scenario } from "./scenario.js";
+
+export const scenario: Scenario = {
+  race: "C1",
+  title: "eviction, truncate, pin, write-back",
+  frames: 2,
+  pages: 3,
+  bound: 1,
+  async prepare(actor) {
+    actor.put(await actor.pin(0, { write: false }));
+  },
+  actors: {
+    async A(actor) {
+      await actor.allow(
+        ["ERR_PINFOLD_OUT_OF_RANGE"],
+        (async () => {
+          const pin = await actor.pin(2);
+          actor.set(pin, 0, 77);
+          actor.put(pin);
+        })(),
+      );
+    },
+    async B(actor) {
+      await actor.allow(["EBUSY"], actor.truncate(2 * actor.space.pageSize));
+    },
+    async C(actor) {
+      const pin = await actor.pin(1, { write: false });
+      assert(actor.get(pin, 0) === 2, "the page has the bytes of its place in the file");
+      actor.put(pin);
+      await actor.writeBack();
+    },
+  },
+  async check(actor, stored) {
+    const { pageSize } = actor.space;
+    if (actor.space.size === 3 * pageSize) assert(stored(2 * pageSize) === 77, "what A wrote is in the storage");
+    else assert(stored(2 * pageSize) === 0, "what was cut off is gone");
+  },
+  underReference: "some",
+  without: [],
+};

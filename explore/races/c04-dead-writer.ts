@@ -1,0 +1,35 @@
+/**
+ * C4: A ends anywhere in a copying write and a sync: with the page's lock, a frame of its own, leave to write, a write on its way, a
+ * store sync on its way, a turn in some queue. B does the same, and has to get through.
+ *
+ * What must hold: whatever A held is recovered (rule 17), and what B wrote and synced is durable.
+ */
+import { assert } from "../../src/base/assert.js";
+import type { Scenario } from "./scenario.js";
+
+export const scenario: Scenario = {
+  race: "C4",
+  title: "dead writer",
+  frames: 2,
+  pages: 1,
+  bound: 1,
+  mortal: ["A"],
+  async prepare(actor) {
+    actor.put(await actor.pin(0, { write: false }));
+  },
+  actors: {
+    async A(actor) {
+      await actor.write(0, 76);
+      await actor.sync();
+    },
+    async B(actor) {
+      await actor.write(0, 77);
+      await actor.sync();
+      assert(actor.durable(0) >= 76, "what B wrote, or A after it, is durable");
+      actor.lookForDead();
+    },
+  },
+  async check() {},
+  underReference: "none",
+  without: [],
+};
