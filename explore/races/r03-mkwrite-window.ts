@@ -35,9 +35,9 @@ export const scenario: Scenario = {
   without: [
     {
       file: "src/mapping/grant.ts",
-      original: "if (asked) await asked;",
+      original: "      core.noteStoreCall(-1);\n    }\n  }\n",
       mutated:
-        "if (asked) await asked;\n        for (const frame of run.frames) core.locks.unlockExclusive(frame);\n        await core.locks.acquire(run.frames[0] as number, space.id, run.first, layout.MODE_EXCLUSIVE, {});",
+        "      core.noteStoreCall(-1);\n    }\n    for (const frame of run.frames) core.locks.unlockExclusive(frame);\n    await core.locks.acquire(run.frames[0] as number, space.id, run.first, layout.MODE_EXCLUSIVE, {});\n  }\n",
     },
   ],
 };
