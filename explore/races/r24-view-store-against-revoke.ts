@@ -24,14 +24,14 @@ export const scenario: Scenario = {
   actors: {
     async A(actor) {
       actor.storeByView(0, 76);
-      actor.storeByView(0, 77);
+      actor.storeByView(1, 77);
     },
     async B(actor) {
       await actor.sync();
     },
   },
   async check(_actor, stored) {
-    assert(stored(0) === 77, "what was stored through a view is in the storage after a sync");
+    assert(stored(0) === 76 && stored(1) === 77, "what was stored through a view is in the storage after a sync");
   },
   underReference: "none",
   without: [

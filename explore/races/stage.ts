@@ -38,6 +38,8 @@ export interface Footing {
   readonly pageSize: number;
   readonly hasViews: boolean;
   attach(): Store;
+  /** What the storage has there at this moment, for assertions. */
+  stored(position: number): number;
   /** What the storage has durably. */
   durable(position: number): number;
   /** Lets something happen in this thread at any time from now on. */
@@ -251,6 +253,16 @@ export class Actor {
   /** Cleans up after threads that have ended, as a timer does now and then. */
   lookForDead(): void {
     this.core.lookForDead();
+  }
+
+  /** The same, once, after some time. */
+  lookForDeadAfter(delayMs: number): void {
+    this.core.clock.after(delayMs, () => this.core.lookForDead(), true);
+  }
+
+  /** What the storage has at this moment. */
+  stored(position: number): number {
+    return this.#footing.stored(position);
   }
 
   /** Rejects, and does not throw: whoever runs it alone has to get to his end. */

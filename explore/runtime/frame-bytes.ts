@@ -51,7 +51,7 @@ export class FrameBytes {
       () => {
         const at = frame * this.#pageBytes + offset;
         this.#machine.races?.bytes(-1, at, at + 1, false);
-        const value = this.#machine.buffers?.newest(-1 - at) ?? (this.all[at] as number);
+        const value = this.#machine.buffers?.newest(-1 - at) ?? this.all[at] ?? 0;
         this.#machine.learn(value);
         return value;
       },

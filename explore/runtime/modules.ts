@@ -114,7 +114,10 @@ function substitutesFor(machine: Machine, words: unknown): Record<string, Export
         const thread = machine.threads[id - 1];
         const isAlive = !thread?.isDead || thread.requests > 0;
         machine.learn(isAlive ? 1 : 0);
-        if (!isAlive && thread) machine.races?.buries(thread.number);
+        if (!isAlive && thread) {
+          machine.races?.buries(thread.number);
+          machine.buffers?.empty(thread);
+        }
         return isAlive;
       },
     },

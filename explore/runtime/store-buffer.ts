@@ -107,6 +107,11 @@ export class StoreBuffers {
     if (this.isPending) this.#drain(this.#current, storesMax);
   }
 
+  /** A thread that is found dead has left the processor: all that it has stored is seen. */
+  empty(thread: VirtualThread): void {
+    if (this.isOn) this.#drain(thread, storesMax);
+  }
+
   /** The same for all threads: one after the other. */
   *barrier(): Play<void> {
     const machine = this.#machine;

@@ -237,6 +237,11 @@ export class World implements Subject {
         return byte;
       },
       later: (what, job) => machine.later(what, job),
+      stored: (position) => {
+        const value = disk.medium.bytes[position] ?? 0;
+        machine.learn(value);
+        return value;
+      },
       protocol: this.#protocol,
       memoryBytes: this.#memoryBytes,
       dirtyBytesMax: (this.scenario.dirtyPagesMax ?? this.scenario.frames * 4) * pageBytes,

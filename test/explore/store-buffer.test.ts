@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Play } from "../../explore/runtime/play.js";
-import { search } from "../../explore/search/exhaustive.js";
+import { type SearchOptions, search } from "../../explore/search/exhaustive.js";
 import type { AtomicName } from "../../explore/runtime/machine.js";
 import { type Actor, type Hand, SmallProgram } from "./small-program.js";
 
@@ -18,7 +18,7 @@ type Step = readonly [name: AtomicName | "barrier", word?: number, value?: numbe
 /** What all schedules of a program answer: what was read, in the order of the threads. */
 function answers(
   threads: readonly (readonly Step[])[],
-  { reduction = "none" as "none" | "states" | "sleep", hasBuffers = true } = {},
+  { reduction = "none", hasBuffers = true }: Pick<SearchOptions, "reduction"> & { hasBuffers?: boolean } = {},
 ): string[] {
   const read: number[][] = threads.map(() => []);
   const actors = threads.map(
