@@ -28,7 +28,7 @@ export const scenario: Scenario = {
       const pin = await actor.pin(0);
       actor.set(pin, 8, 9);
       actor.put(pin);
-      actor.lookForDeadAfter(20);
+      actor.lookForDeadAfter(3);
       await actor.sync();
       assert(actor.stored(8) === 9, "what was put before a sync is in the storage after it");
     },

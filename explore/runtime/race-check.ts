@@ -28,7 +28,7 @@
 import { Violation } from "../search/subject.js";
 import { hashOfNumbers } from "./hash.js";
 import { type Clock, Clocks, partsMax } from "./clocks.js";
-import type { AtomicName, Machine } from "./machine.js";
+import { type AtomicName, type Machine, diskBit } from "./machine.js";
 import { mayRace } from "./racy-places.js";
 import type { VirtualThread } from "./thread.js";
 
@@ -188,7 +188,7 @@ export class RaceCheck {
     for (let other = 0; other < partsMax; other++) {
       if (other === part || this.#clocks.knows(part, other, accesses.times[first + other] as number)) continue;
       const theirs = accesses.sites[first + other] as number;
-      if (mayRace(this.#placeOf(site), this.#placeOf(theirs), this.#options.isCounted)) continue;
+      if (mayRace(this.#placeOf(part, site), this.#placeOf(other, theirs), this.#options.isCounted)) continue;
       const kind = accesses === this.#atomicReads || accesses === this.#atomicWrites ? "atomic" : "plain";
       this.#machine.fail(
         new Violation(
@@ -207,14 +207,15 @@ export class RaceCheck {
     return `byte ${at % pageBytes} of frame ${Math.floor(at / pageBytes)}`;
   }
 
-  /** File and line; "" for what a scenario or the storage does. */
-  #placeOf(site: number): string {
-    return this.#options.sites[site] ?? "";
+  /** File and line; "" for what a scenario does. */
+  #placeOf(part: number, site: number): string {
+    return part < diskBit ? (this.#options.sites[site] ?? "") : "the storage";
   }
 
   #who(part: number, site: number): string {
-    const name = this.#machine.threads[part]?.name ?? `the storage, for ${this.#names[part] ?? "somebody"},`;
-    const place = this.#placeOf(site);
+    if (part >= diskBit) return `the storage, for ${this.#names[part] ?? "somebody"},`;
+    const name = this.#machine.threads[part]?.name ?? "somebody";
+    const place = this.#placeOf(part, site);
     return place === "" ? name : `${name} at ${place}`;
   }
 
