@@ -4,7 +4,8 @@
  * Guard: whoever takes a frame changes its view word, and A looks, after the load, whether it is still what it was when the page was
  * looked up (`holds`, sync/view-window.ts).
  *
- * A is a program with a mapped view, B a miss that takes the only frame.
+ * A is a program with a mapped view, and a reader that takes no lock (the same by the page's version); B is a miss that takes the only
+ * frame.
  */
 import { assert } from "../../src/base/assert.js";
 import type { Scenario } from "./scenario.js";
@@ -21,8 +22,9 @@ export const scenario: Scenario = {
   },
   actors: {
     async A(actor) {
-      for (let loads = 0; loads < 2; loads++)
-        assert(actor.loadByView(0) === 1, "a load through a view is of the page that it is for");
+      assert(actor.loadByView(0) === 1, "a load through a view is of the page that it is for");
+      assert(actor.loadByView(0) === 1, "and so is the next one");
+      assert(actor.readTwo(0)[0] === 1, "and a read without a lock");
     },
     async B(actor) {
       actor.put(await actor.pin(1, { write: false }));
