@@ -1,5 +1,5 @@
 /**
- * C11: A ends in the midst of a store through a mapped view, with its hazard slot set: B's sync waits for a store that never ends.
+ * C14: A ends in the midst of a store through a mapped view, with its hazard slot set: B's sync waits for a store that never ends.
  *
  * Guard: whoever cleans up after a dead thread clears its slots (mapping/recovery.ts, frames/threads.ts); each cache looks for dead
  * threads now and then.
@@ -10,7 +10,7 @@ import { assert } from "../../src/base/assert.js";
 import type { Scenario } from "./scenario.js";
 
 export const scenario: Scenario = {
-  race: "C11",
+  race: "C14",
   title: "end within a view store",
   frames: 2,
   pages: 1,
