@@ -1,6 +1,7 @@
 /**
  * Arrays' methods whose callbacks can be stopped, and the values of generators of the sources, which also yield where they are.
  */
+import { SWITCH } from "./machine.js";
 import { isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
 
@@ -17,6 +18,8 @@ export class Item {
 
 /** To the end, what may be a generator or an answer already. */
 export function* run(made: unknown): Play<unknown> {
+  if (made === SWITCH)
+    throw new Error("a function that answers for its only operation is called by another function of the sources");
   return isGenerator(made) ? yield* made : made;
 }
 

@@ -35,6 +35,7 @@ export function globalsOf(machine: Machine, frames: FrameBytes | undefined): Rea
     $switch: SWITCH,
     $isGenerator: isGenerator,
     $again: () => machine.again(),
+    $at: (site: number) => void (machine.callSite = site),
     $async: (body: Play<unknown>) => tasks.async(body),
     $await: (value: unknown) => tasks.await(value),
     $now: (play: Play<unknown>) => tasks.now(play),

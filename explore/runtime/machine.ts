@@ -23,6 +23,7 @@ import { TracedWords } from "./traced-words.js";
 /** Answer of an operation that was not done: somebody else goes first. */
 export const SWITCH = Symbol("switch");
 const operationsMax = 20_000;
+const nothing: readonly number[] = [];
 /** Put into a thread's history for what it learns nothing from: where it is in its program follows from that. */
 const doneMark = 0x2f2f;
 export const diskBit = 4;
@@ -75,6 +76,8 @@ export class Machine {
   movesMax = 0;
   #moves = 0;
   #isRunning = false;
+  /** Where the function was called that does the next operation, for people; -1: the operation's own place. */
+  callSite = -1;
   #turns: Turns | undefined;
   #next = -1;
   #isStopped = false;
@@ -242,7 +245,14 @@ export class Machine {
     if (next === number) return true;
     if (next === STOP) this.#isStopped = true;
     else this.#next = next;
+    (this.current as VirtualThread).callSite = this.callSite;
+    this.callSite = -1;
     return false;
+  }
+
+  #tell(site: number, what: string): void {
+    const { number } = this.current as VirtualThread;
+    this.onTrace?.({ thread: number, site: this.callSite >= 0 ? this.callSite : site, what });
   }
 
   #isContended(at: number, changes: boolean): boolean {
@@ -302,7 +312,7 @@ export class Machine {
       words.read.length = 0;
       return this.#stepNow(site, work, [a, b, c, d, e, f, g, h, i]);
     }
-    return this.#stepped(site, work, mark, answer, [a, b, c, d, e, f, g, h, i]);
+    return this.#stepped(site, work, mark, answer, this.onTrace ? [a, b, c, d, e, f, g, h, i] : nothing);
   }
 
   #stepNow(site: number, work: (...taken: number[]) => number, taken: number[]): number {
@@ -318,7 +328,13 @@ export class Machine {
     return this.#stepNow(site, work, taken);
   }
 
-  #stepped(site: number, work: (...taken: number[]) => number, mark: number, answer: number, taken: number[]): number {
+  #stepped(
+    site: number,
+    work: (...taken: number[]) => number,
+    mark: number,
+    answer: number,
+    taken: readonly number[],
+  ): number {
     const { words } = this;
     this.races?.step(site, words.read, words.written);
     for (const word of words.read) this.#note(word, false);
@@ -326,11 +342,12 @@ export class Machine {
     words.written.length = 0;
     words.changedSince(mark, (word) => this.#note(word, true));
     (this.current as VirtualThread).note(answer ?? 0);
-    this.onTrace?.({
-      thread: (this.current as VirtualThread).number,
-      site,
-      what: `${work.name}(${taken.slice(0, work.length).join(", ")})${answer === undefined ? "" : ` = ${answer}`}`,
-    });
+    if (this.onTrace)
+      this.#tell(
+        site,
+        `${work.name}(${taken.slice(0, work.length).join(", ")})${answer === undefined ? "" : ` = ${answer}`}`,
+      );
+    this.callSite = -1;
     return answer;
   }
 
@@ -373,7 +390,8 @@ export class Machine {
     // Of a blind store it learns nothing but that it was done.
     thread.note(isBlind ? doneMark : before);
     if (this.words.words[word] !== before >>> 0) this.#note(word, true);
-    this.onTrace?.({ thread: thread.number, site, what: `${name} ${word * 4} = ${before}` });
+    if (this.onTrace) this.#tell(site, `${name} ${word * 4} = ${before}`);
+    this.callSite = -1;
     return before;
   }
 
@@ -397,11 +415,8 @@ export class Machine {
       this.#note(at, changes);
       (this.current as VirtualThread).note(doneMark);
       const answer = work();
-      this.onTrace?.({
-        thread: (this.current as VirtualThread).number,
-        site,
-        what: `${what()}${answer === undefined ? "" : ` = ${String(answer)}`}`,
-      });
+      if (this.onTrace) this.#tell(site, `${what()}${answer === undefined ? "" : ` = ${String(answer)}`}`);
+      this.callSite = -1;
       return answer;
     };
     if ((this.everyPoint || this.#isContended(at, changes)) && !this.#goesOn()) {
@@ -443,6 +458,7 @@ export class Machine {
     const thread = this.current as VirtualThread;
     for (;;) {
       yield undefined;
+      this.callSite = thread.callSite;
       const answer = thread.redo?.();
       if (answer !== SWITCH) return answer;
     }

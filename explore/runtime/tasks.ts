@@ -4,7 +4,7 @@
  * See also: promises.ts (jobs), machine.ts (where they are stopped), ../transform/rewrite.ts.
  */
 import { Violation } from "../search/subject.js";
-import type { Machine } from "./machine.js";
+import { type Machine, SWITCH } from "./machine.js";
 import type { Play } from "./play.js";
 import { OwnPromise, isGenerator } from "./promises.js";
 
@@ -77,6 +77,7 @@ export class Tasks {
   }
 
   nowIfAny(value: unknown): unknown {
+    if (value === SWITCH) this.#machine.fail(new Error("an operation was not done, and nobody will do it"));
     return isGenerator(value) ? this.now(value) : value;
   }
 }

@@ -42,6 +42,8 @@ export class VirtualThread implements Loop {
   requests = 0;
   /** Promises that were rejected before anybody asked. */
   #orphans: OwnPromise[] = [];
+  /** Where that is called, or -1. */
+  callSite = -1;
   /** Does the operation at which it was stopped. */
   redo: (() => unknown) | undefined;
 

@@ -50,6 +50,7 @@ const nativeTakers: ReadonlySet<string> = new Set([
 export class Colors {
   readonly checker: ts.TypeChecker;
   readonly #stoppable = new Set<ts.Node>();
+  readonly #leaves = new Set<ts.Node>();
   /** Functions by the names of their methods and properties. */
   readonly #byName = new Map<string, ts.FunctionLikeDeclaration[]>();
   readonly #isOurs: (file: ts.SourceFile) => boolean;
@@ -61,7 +62,8 @@ export class Colors {
     for (const file of program.getSourceFiles()) {
       if (isOurs(file)) this.#gather(file, functions);
     }
-    this.#settle(functions);
+    this.#settle(functions, this.#stoppable, (item) => this.#isStopped(item));
+    this.#settle(functions, this.#leaves, (item) => this.#stoppable.has(item) && this.#endsInOne(item));
   }
 
   /** Whether a function has to become a generator. */
@@ -82,15 +84,58 @@ export class Colors {
     ts.forEachChild(node, (child) => this.#gather(child, into));
   }
 
-  /** Goes over the functions until no more of them turn out to be stoppable. */
-  #settle(functions: readonly ts.FunctionLikeDeclaration[]): void {
+  /**
+   * Whether a function does one operation, as the last thing, and nothing else that can be stopped: it needs no generator, and answers
+   * that the operation was not done, where it was not.
+   */
+  isLeaf(node: ts.Node): boolean {
+    return this.#leaves.has(node);
+  }
+
+  /** Goes over the functions until there are no more of a kind. */
+  #settle(
+    functions: readonly ts.FunctionLikeDeclaration[],
+    found: Set<ts.Node>,
+    isOne: (item: ts.FunctionLikeDeclaration) => boolean,
+  ): void {
     for (let round = 0; round < functions.length; round++) {
-      const before = this.#stoppable.size;
-      for (const item of functions) {
-        if (!this.#stoppable.has(item) && this.#isStopped(item)) this.#stoppable.add(item);
-      }
-      if (this.#stoppable.size === before) return;
+      const before = found.size;
+      for (const item of functions) if (!found.has(item) && isOne(item)) found.add(item);
+      if (found.size === before) return;
     }
+  }
+
+  #endsInOne(item: ts.FunctionLikeDeclaration): boolean {
+    const { body } = item;
+    if (isAsync(item) || ("asteriskToken" in item && item.asteriskToken)) return false;
+    const isNamed = ts.isMethodDeclaration(item) || ts.isFunctionDeclaration(item) || ts.isGetAccessorDeclaration(item);
+    if (!isNamed || !body || !ts.isBlock(body) || body.statements.length !== 1) return false;
+    const [last] = body.statements;
+    if (!last || !(ts.isReturnStatement(last) || ts.isExpressionStatement(last)) || !last.expression) return false;
+    const operation = bare(last.expression);
+    const reaches = (node: ts.Node): boolean =>
+      this.stops(node) || (ts.forEachChild(node, (child) => reaches(child)) ?? false);
+    const isApart = ts.forEachChild(operation, (child) => reaches(child)) !== true;
+    return isApart && !item.parameters.some((parameter) => reaches(parameter)) && this.isOperation(operation);
+  }
+
+  /** Whether a node is an operation, or a call of a leaf. */
+  isOperation(node: ts.Node): boolean {
+    if (ts.isElementAccessExpression(node)) return this.isSharedWord(node);
+    if (ts.isPropertyAccessExpression(node)) return !ts.isOptionalChain(node) && this.isLeafAccess(node);
+    if (!ts.isCallExpression(node) || ts.isOptionalChain(node)) return false;
+    return this.atomicOperation(node) !== undefined || this.callee(node).kind === "step" || this.isLeafCall(node);
+  }
+
+  isLeafCall(node: ts.CallExpression): boolean {
+    const callee = this.callee(node);
+    return callee.kind === "function" && this.#leaves.has(callee.declaration) && !ts.isOptionalChain(node);
+  }
+
+  isLeafAccess(node: ts.PropertyAccessExpression): boolean {
+    if (this.accessor(node) !== "get") return false;
+    const symbol = this.checker.getSymbolAtLocation(node.name);
+    return symbol?.declarations?.some((one) => this.#leaves.has(one)) ?? false;
   }
 
   #isStopped(item: ts.FunctionLikeDeclaration): boolean {
@@ -241,6 +286,11 @@ export class Colors {
     if (this.#hasOwnIterator(type)) return true;
     return name !== undefined && ["Iterable", "IterableIterator", "Generator", "IteratorObject"].includes(name);
   }
+}
+
+function bare(node: ts.Expression): ts.Expression {
+  const isWrapped = ts.isParenthesizedExpression(node) || ts.isAsExpression(node) || ts.isNonNullExpression(node);
+  return isWrapped ? bare(node.expression) : node;
 }
 
 export function isAsync(node: ts.Node): boolean {

@@ -15,6 +15,7 @@ import {
   functionLike,
   generator,
   methodName,
+  nowLeaf,
   parameterOf,
   temporary,
 } from "./nodes.js";
@@ -25,6 +26,8 @@ const { factory } = ts;
 export interface Around {
   children<T extends ts.Node>(node: T): T;
   expression(node: ts.Expression): ts.Expression;
+  /** The one operation of a leaf. */
+  leaf(node: ts.Expression): ts.Expression;
   /** Within a function that can be stopped or not, and is a generator in the source, too, or not. */
   within<T>(stops: boolean, isIterator: boolean, work: () => T): T;
 }
@@ -60,6 +63,7 @@ export class Functions {
     if (node.body === undefined) return node;
     if (!this.#colors.isStoppable(node)) return this.#around.within(false, false, () => this.#around.children(node));
     if (ts.isGetAccessorDeclaration(node) || ts.isSetAccessorDeclaration(node)) return this.#accessor(node);
+    if (this.#colors.isLeaf(node)) return this.#leaf(node);
     return this.#moved(node) ?? this.#inPlace(node);
   }
 
@@ -152,13 +156,27 @@ export class Functions {
     return factory.createBlock([temporary(), ...defaults, ...inner.statements], true);
   }
 
+  /** No generator: it answers what its operation answers, or that it was not done. */
+  #leaf(node: ts.FunctionLikeDeclaration): ts.Node {
+    const parameters = node.parameters.map((parameter) => this.#around.children(parameter));
+    return functionLike(node, undefined, this.#nameOf(node), parameters, this.#leafBody(node));
+  }
+
+  #leafBody({ body }: ts.FunctionLikeDeclaration): ts.Block {
+    const [last] = (body as ts.Block).statements;
+    const { expression } = last as ts.ReturnStatement | ts.ExpressionStatement;
+    const operation = this.#around.leaf(expression as ts.Expression);
+    return factory.createBlock([factory.createReturnStatement(operation)], true);
+  }
+
   /** An accessor cannot be stopped: it gets a method beside it, and what still calls the accessor runs at once. */
   #accessor(node: ts.AccessorDeclaration): ts.Node[] {
     const kind = ts.isGetAccessorDeclaration(node) ? "get" : "set";
     const name = methodName(kind, node.name);
-    const body = this.#body(node, []);
+    const isLeaf = this.#colors.isLeaf(node);
+    const body = isLeaf ? this.#leafBody(node) : this.#body(node, []);
     const modifiers = node.modifiers as ts.Modifier[] | undefined;
-    const star = factory.createToken(ts.SyntaxKind.AsteriskToken);
+    const star = isLeaf ? undefined : factory.createToken(ts.SyntaxKind.AsteriskToken);
     const method = factory.createMethodDeclaration(
       modifiers,
       star,
@@ -171,7 +189,8 @@ export class Functions {
     );
     const taken = node.parameters.map((parameter) => parameter.name as ts.Identifier);
     const at = factory.createPropertyAccessExpression(factory.createThis(), name);
-    const now = call("$now", factory.createCallExpression(at, undefined, taken));
+    const made = factory.createCallExpression(at, undefined, taken);
+    const now = isLeaf ? nowLeaf(made) : call("$now", made);
     if (kind === "get") {
       const answer = factory.createBlock([factory.createReturnStatement(now)]);
       return [method, factory.createGetAccessorDeclaration(modifiers, node.name, [], undefined, answer)];

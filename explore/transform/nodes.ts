@@ -15,6 +15,11 @@ export function call(name: string, ...taken: ts.Expression[]): ts.CallExpression
   return factory.createCallExpression(factory.createIdentifier(name), undefined, taken);
 }
 
+/** A leaf's operation where nothing can be stopped. */
+export function nowLeaf(made: ts.Expression): ts.CallExpression {
+  return call("$atOnce", factory.createArrowFunction(undefined, undefined, [], undefined, undefined, made));
+}
+
 export function delegated(value: ts.Expression): ts.Expression {
   return factory.createParenthesizedExpression(
     factory.createYieldExpression(factory.createToken(ts.SyntaxKind.AsteriskToken), value),

@@ -17,7 +17,7 @@ import type { Colors } from "./colors.js";
 import { inlined } from "./constants.js";
 import { Functions } from "./functions.js";
 import { Lifting } from "./lift.js";
-import { call, complain, delegated, isAssignment, methodName } from "./nodes.js";
+import { call, complain, delegated, isAssignment, methodName, nowLeaf } from "./nodes.js";
 
 const { factory } = ts;
 
@@ -43,6 +43,8 @@ export class Rewriter {
   readonly #context: ts.TransformationContext;
   /** Whether the function that is being written is a generator. */
   #stops = false;
+  /** It is a leaf: its operation's answer is its own. */
+  #isLeaf = false;
   /** It is a generator in the source, too. */
   #isIterator = false;
 
@@ -55,6 +57,7 @@ export class Rewriter {
     this.#functions = new Functions(colors, new Lifting(colors.checker, file), {
       children: (node) => this.#children(node),
       expression: (node) => this.#expression(node),
+      leaf: (node) => this.#leaf(node),
       within: (stops, isIterator, work) => this.#within(stops, isIterator, work),
     });
   }
@@ -106,6 +109,39 @@ export class Rewriter {
 
   // Expressions.
 
+  #leaf(node: ts.Expression): ts.Expression {
+    this.#isLeaf = true;
+    try {
+      return this.#expression(node);
+    } finally {
+      this.#isLeaf = false;
+    }
+  }
+
+  /** A call of a leaf: its caller is where it happens. */
+  #runLeaf(made: ts.Expression, node: ts.Node): ts.Expression {
+    if (this.#isLeaf) return made;
+    if (!this.#stops) return nowLeaf(made);
+    const site = factory.createNumericLiteral(this.#sites.numberOf(node));
+    return this.#unlessSwitched(factory.createComma(call("$at", site), made));
+  }
+
+  /** What answers that it was not done is done when the thread goes on. */
+  #unlessSwitched(made: ts.Expression): ts.Expression {
+    const kept = factory.createParenthesizedExpression(
+      factory.createAssignment(factory.createIdentifier("t$"), factory.createParenthesizedExpression(made)),
+    );
+    return factory.createParenthesizedExpression(
+      factory.createConditionalExpression(
+        factory.createStrictEquality(kept, factory.createIdentifier("$switch")),
+        undefined,
+        delegated(call("$again")),
+        undefined,
+        factory.createIdentifier("t$"),
+      ),
+    );
+  }
+
   #identifier(node: ts.Identifier): ts.Node {
     if (!ownGlobals.has(node.text) || (ts.isPropertyAccessExpression(node.parent) && node.parent.name === node))
       return node;
@@ -137,27 +173,17 @@ export class Rewriter {
     const kept = factory.createParenthesizedExpression(factory.createAssignment(factory.createIdentifier("t$"), value));
     const test = call("$isGenerator", kept);
     const run = delegated(factory.createIdentifier("t$"));
+    const otherwise = this.#unlessSwitched(factory.createIdentifier("t$"));
     return factory.createParenthesizedExpression(
-      factory.createConditionalExpression(test, undefined, run, undefined, factory.createIdentifier("t$")),
+      factory.createConditionalExpression(test, undefined, run, undefined, otherwise),
     );
   }
 
   /** An operation that may answer that it was not done. */
   #runPoint(name: string, taken: readonly ts.Expression[]): ts.Expression {
+    if (this.#isLeaf) return call(name, ...taken);
     if (!this.#stops) return call("$atOnce", factory.createIdentifier(name), ...taken);
-    const kept = factory.createParenthesizedExpression(
-      factory.createAssignment(factory.createIdentifier("t$"), call(name, ...taken)),
-    );
-    const test = factory.createStrictEquality(kept, factory.createIdentifier("$switch"));
-    return factory.createParenthesizedExpression(
-      factory.createConditionalExpression(
-        test,
-        undefined,
-        delegated(call("$again")),
-        undefined,
-        factory.createIdentifier("t$"),
-      ),
-    );
+    return this.#unlessSwitched(call(name, ...taken));
   }
 
   #call(node: ts.CallExpression): ts.Expression {
@@ -177,6 +203,7 @@ export class Rewriter {
     const isStopped = this.#colors.stopsCall(node);
     const made = this.#children(node);
     if (!isStopped) return made;
+    if (this.#colors.isLeafCall(node)) return this.#runLeaf(made, node);
     const isChain = ts.isOptionalChain(node);
     return callee.kind === "function" && !isChain ? this.#run(made) : this.#runUnknown(made);
   }
@@ -215,10 +242,10 @@ export class Rewriter {
     if (this.#colors.accessor(node) !== "get") return this.#children(node);
     const name = methodName("get", node.name);
     const object = this.#expression(node.expression);
-    if (!ts.isOptionalChain(node))
-      return this.#run(
-        factory.createCallExpression(factory.createPropertyAccessExpression(object, name), undefined, []),
-      );
+    if (!ts.isOptionalChain(node)) {
+      const made = factory.createCallExpression(factory.createPropertyAccessExpression(object, name), undefined, []);
+      return this.#colors.isLeafAccess(node) ? this.#runLeaf(made, node) : this.#run(made);
+    }
     const chain = factory.createPropertyAccessChain(object, node.questionDotToken, name);
     return this.#runUnknown(factory.createCallChain(chain, undefined, undefined, []));
   }
