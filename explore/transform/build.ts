@@ -21,15 +21,25 @@ export function scenarioFiles(): string[] {
   return filesBelow("explore/races").filter((file) => /\/[rc]\d\d-[^/]*\.ts$/.test(file));
 }
 
-async function mutantOf(file: string): Promise<Mutant | undefined> {
+async function scenarioOf(file: string): Promise<Scenario> {
   const url = new URL(`../races/${file.slice("explore/races/".length).replace(/\.ts$/, ".js")}`, import.meta.url);
-  const { scenario } = (await import(url.href)) as { scenario: Scenario };
-  return scenario.without.length === 0 ? undefined : { name: scenario.race, replacements: scenario.without };
+  return ((await import(url.href)) as { scenario: Scenario }).scenario;
+}
+
+/** The guards that are taken out, each by the name of its race. @throws Error where two races have the same */
+async function mutantsOf(files: readonly string[]): Promise<Mutant[]> {
+  const scenarios = await Promise.all(files.map((file) => scenarioOf(file)));
+  const names = scenarios.map(({ race }) => race);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) throw new Error(`two scenarios are called ${twice}`);
+  return scenarios
+    .filter(({ without }) => without.length > 0)
+    .map(({ race, without }) => ({ name: race, replacements: without }));
 }
 
 async function main(): Promise<void> {
   const files = scenarioFiles();
-  const mutants = (await Promise.all(files.map((file) => mutantOf(file)))).filter((mutant) => mutant !== undefined);
+  const mutants = await mutantsOf(files);
   writeFileSync(interleavedPath, JSON.stringify({ ...interleave([...shared, ...files], mutants), scenarios: files }));
 }
 
