@@ -112,7 +112,7 @@ function searchDeep(source: Interleaved, task: CheckTask, run: SearchRun, depth:
 
 /** With more and more preemptions. What is reported is the highest bound that was completed. */
 function searchBounds(source: Interleaved, task: CheckTask, { nowMs, onProgress }: SearchRun, endMs: number): Reached {
-  const world = worldOf(source, task);
+  const world = worldOf(source, task, "exactly");
   let reached: Reached | undefined;
   for (let bound = task.bound; ; bound++) {
     const result = search(world, {
@@ -140,7 +140,7 @@ interface RandomRun extends SearchRun {
 
 function searchOn(source: Interleaved, task: CheckTask, run: RandomRun): Reached {
   const { nowMs, onProgress, seed, endMs, reached } = run;
-  const world = worldOf(source, task);
+  const world = worldOf(source, task, "exactly");
   const first = Math.imul(seed, seedSpread) >>> 0;
   let walks = 0;
   let priorities = 0;

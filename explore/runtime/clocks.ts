@@ -22,6 +22,8 @@ export type Clock = Float64Array;
 
 export class Clocks {
   readonly #parts: Clock[] = [];
+  /** By thread: what its requests knew that have ended. */
+  readonly #ended: Clock[] = [];
   /** By word: what whoever reads it atomically comes to know. */
   readonly #words: (Clock | undefined)[] = [];
   #startTime = 0;
@@ -30,7 +32,10 @@ export class Clocks {
   readonly #hashes: number[] = [];
 
   constructor() {
-    for (let part = 0; part < partsMax; part++) this.#parts.push(new Float64Array(partsMax));
+    for (let part = 0; part < partsMax; part++) {
+      this.#parts.push(new Float64Array(partsMax));
+      this.#ended.push(new Float64Array(partsMax));
+    }
   }
 
   /** A new run. */
@@ -40,6 +45,7 @@ export class Clocks {
       clock.fill(this.#startTime);
       clock[part] = this.#startTime + 1;
     });
+    for (const clock of this.#ended) clock.fill(this.#startTime);
     this.#hash = 0;
     this.#hashes.length = 0;
   }
@@ -99,6 +105,19 @@ export class Clocks {
     join(this.#of(part), handed);
   }
 
+  /** A request of `thread` has ended. @returns what it knew */
+  end(part: number, thread: number): Clock {
+    const handed = this.hand(part);
+    join(this.#ended[thread] as Clock, handed);
+    return handed;
+  }
+
+  /** `part` has seen that `thread` has ended, and so have its requests. */
+  bury(part: number, thread: number): void {
+    this.learn(part, this.hand(thread));
+    this.learn(part, this.#ended[thread] as Clock);
+  }
+
   #rehash(word: number, clock: Clock): void {
     const hash = this.#hashOf(clock, word);
     this.#hash ^= (this.#hashes[word] ?? 0) ^ hash;
@@ -117,7 +136,10 @@ export class Clocks {
 
   /** Of all that is known: two runs in the same state with the same hash will find the same races. */
   get hash(): number {
-    return this.#parts.reduce((hash, clock, part) => hash ^ this.#hashOf(clock, -2 - part), this.#hash);
+    return [...this.#parts, ...this.#ended].reduce(
+      (hash, clock, part) => hash ^ this.#hashOf(clock, -2 - part),
+      this.#hash,
+    );
   }
 }
 

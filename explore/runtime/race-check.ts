@@ -9,7 +9,7 @@
  *
  * A request to the storage looks at its bytes, or changes them, at any time between its beginning and its end: it counts as a thread
  * that is started by who asks, and makes its accesses at its end. Who asked knows of it when he is told. A thread that is found dead
- * has done all that it did.
+ * has done all that it did, and so have its requests.
  *
  * What is covered: every run, up to where the search stops it. What is not:
  * * A state that was met before is not gone on from, though the clocks there may be others: the same values, written by somebody
@@ -243,7 +243,7 @@ export class RaceCheck {
   /** The request has ended. What its thread does when it is told so. */
   told(carrier: Carrier | undefined, then: () => unknown): () => unknown {
     if (!carrier) return then;
-    const handed: Clock = this.#clocks.hand(carrier.part);
+    const handed: Clock = this.#clocks.end(carrier.part, carrier.forThread.number);
     return () => {
       this.#clocks.learn(carrier.forThread.number, handed);
       return then();
@@ -252,6 +252,6 @@ export class RaceCheck {
 
   /** The current thread has found that `dead` is no more. */
   buries(dead: number): void {
-    if (this.#isOn) this.#clocks.learn(this.#part, this.#clocks.hand(dead));
+    if (this.#isOn) this.#clocks.bury(this.#part, dead);
   }
 }

@@ -129,6 +129,22 @@ describe("the check for data races", () => {
     assert.match(raceIn([through(false)]), /byte 0 of frame 0: .* by A at small.ts:1 .* by the storage, for A/);
   });
 
+  test("takes the death of a thread for the end of its requests, too", () => {
+    function* dies(hand: Hand): Play<void> {
+      const request = hand.races.start(storage);
+      hand.races.during(request, () => hand.races.bytes(-1, 0, 8, true));
+      hand.races.told(request, () => {});
+      yield* hand.does("poke", data, 1);
+    }
+    function* finds(hand: Hand): Play<void> {
+      yield* hand.does("load", lock);
+      if (hand.machine.threads[0]?.canGoOn) return;
+      hand.races.buries(0);
+      hand.races.bytes(0, 0, 8, false);
+    }
+    assert.equal(raceIn([dies, finds], { bound: 1 }), "");
+  });
+
   test("takes the death of a thread for an order, where it was noticed", () => {
     const finds = (isNoticed: boolean) =>
       function* (hand: Hand): Play<void> {
