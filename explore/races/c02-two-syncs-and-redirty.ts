@@ -39,8 +39,8 @@ export const scenario: Scenario = {
   without: [
     {
       file: "src/writeback/store-sync.ts",
-      original: "return space.isDurable(need, data) && (!wasDurable || space.unstablePages === 0);",
-      mutated: "return need >= 0;",
+      original: "space.noteDurable(covered, data);",
+      mutated: "space.noteDurable(covered < 0 ? covered : space.changes, data);",
     },
   ],
 };
