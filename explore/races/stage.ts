@@ -107,13 +107,14 @@ export class Actor {
   }
 
   /** Pins some pages for reading. */
-  async pinToRead(first: number, pages: number): Promise<PinRecord> {
+  async pinToRead(first: number, pages: number, signal?: AbortSignal): Promise<PinRecord> {
     const { pageSize } = this.space;
     return pinRange(this.core, this.space, {
       position: first * pageSize,
       length: pages * pageSize,
       write: false,
       longterm: this.isLongterm,
+      signal,
     });
   }
 
