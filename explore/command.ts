@@ -40,9 +40,6 @@ export interface CheckCommand {
   readonly version: string;
 }
 
-/** Preemptions that --quick searches. */
-const quickBound = 1;
-
 /**
  * True where every result is as expected, and complete.
  * @throws PinfoldError EINVAL for what does not go together, and for races and guards that are not there
@@ -55,7 +52,7 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
   const tasks = tasksOf(readInterleaved(), {
     ...named,
     ...(bound !== undefined && { bound }),
-    ...(quick && { boundMax: quickBound }),
+    quick,
     guardedOnly: deepMs !== undefined,
   });
   // Better now than when all is done.

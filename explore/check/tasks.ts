@@ -34,9 +34,12 @@ export interface Selection {
   readonly guardedOnly?: boolean;
   /** In place of each scenario's own bound. */
   readonly bound?: number;
-  /** Where nothing is expected: at most so many preemptions. */
-  readonly boundMax?: number;
+  /** Where nothing is expected: no more preemptions than a quick check has time for. */
+  readonly quick?: boolean;
 }
+
+/** Preemptions of a quick check, where the scenario does not say. */
+const quickBoundDefault = 1;
 
 /** Races that cannot be checked yet, and why. */
 export const notApplicable = [{ race: "R16", why: "there are no snapshots of files yet" }];
@@ -74,16 +77,14 @@ export function tasksOf(source: Interleaved, selection: Selection): CheckTask[] 
   return tasks;
 }
 
-function tasksOfFile(
-  source: Interleaved,
-  file: string,
-  { bound: wanted, boundMax = Infinity }: Selection,
-): CheckTask[] {
-  const { race, title, bound: own, underReference, without, found = "locked" } = scenarioOf(source, file);
+function tasksOfFile(source: Interleaved, file: string, { bound: wanted, quick = false }: Selection): CheckTask[] {
+  const scenario = scenarioOf(source, file);
+  const { race, title, bound: own, underReference, without, found = "locked" } = scenario;
+  const most = quick ? (scenario.quickBound ?? quickBoundDefault) : Infinity;
   const tasks: CheckTask[] = [];
   const add = (protocol: ProtocolName, taken: string | null, expected: "none" | "some") => {
     // What is to be found ends its search: it may go as far as it has to.
-    const bound = expected === "some" ? Math.max(own, wanted ?? 0) : Math.min(wanted ?? own, boundMax);
+    const bound = expected === "some" ? Math.max(own, wanted ?? 0) : Math.min(wanted ?? own, most);
     tasks.push({ file, race, title, protocol, without: taken, bound, expected });
   };
   add("reference", null, underReference);

@@ -15,6 +15,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 1,
   bound: 1,
+  quickBound: 0,
   hasViews: true,
   mortal: ["A"],
   async prepare(actor) {

@@ -15,6 +15,7 @@ export const scenario: Scenario = {
   frames: 1,
   pages: 1,
   bound: 0,
+  quickBound: 0,
   async prepare(actor) {
     const pin = await actor.pin(0);
     actor.set(pin, 0, 76);

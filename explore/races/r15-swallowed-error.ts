@@ -17,6 +17,7 @@ export const scenario: Scenario = {
   pages: 1,
   failuresMax: 1,
   bound: 2,
+  quickBound: 0,
   async prepare(actor) {
     const pin = await actor.pin(0);
     actor.set(pin, 0, 77);

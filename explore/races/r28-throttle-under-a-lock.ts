@@ -24,6 +24,7 @@ export const scenario: Scenario = {
   pages: 2,
   dirtyPagesMax: 1,
   bound: 1,
+  quickBound: 0,
   async prepare(actor) {
     const pin = await actor.pinBytes(0, 2 * actor.space.pageSize);
     actor.set(pin, 0, 76);

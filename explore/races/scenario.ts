@@ -32,6 +32,8 @@ export interface Scenario {
   readonly mortal?: readonly string[];
   /** Preemptions up to which a check searches. */
   readonly bound: number;
+  /** Preemptions up to which a quick check searches. Default 1, or `bound` if that is less. */
+  readonly quickBound?: number;
   /** Runs alone, in the first actor's thread, before all others. */
   prepare?(actor: Actor): Promise<void>;
   /** Each in a thread of its own. */

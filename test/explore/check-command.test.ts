@@ -23,11 +23,11 @@ test("the report as JSON and as a page; each schedule of it is replayed, and rac
   const folder = scratchFolder(t);
   const made = await runCheck(t, folder, "r4 R9 --bound 1 --json --html page.html");
   assert.equal(made.code, 0, made.stderr);
-  assert.equal(made.stderr.match(/^✓ /gm)?.length, 7, "a line for each result where there is no terminal");
+  assert.equal(made.stderr.match(/^✓ /gm)?.length, 8, "a line for each result where there is no terminal");
   const report = JSON.parse(made.stdout) as CheckReport;
   assert.ok(report.ok);
   const named = report.results.map(({ race, protocol, without }) => `${race} ${protocol} ${without}`);
-  assert.deepEqual(named.slice(3), ["R9 reference null", "R9 locked null", "R9 counted null", "R9 locked R9"]);
+  assert.deepEqual(named.slice(4), ["R9 reference null", "R9 locked null", "R9 counted null", "R9 locked R9"]);
   assert.match(readFileSync(join(folder, "page.html"), "utf8"), /R9 locked without R9/);
 
   writeFileSync(join(folder, "report.json"), made.stdout);
@@ -86,7 +86,7 @@ test("what is incomplete is not ok, and says so by its status", async (t) => {
 test("what makes no sense is one line with EINVAL, before anything is searched", async (t) => {
   const folder = scratchFolder(t);
   const lines: [number, string, RegExp][] = [
-    [1, "R99", /there is no scenario R99; there are R4, /],
+    [1, "R99", /there is no scenario R99; there are C1, /],
     [1, "--without R9,R99", /there is no guard to be taken out for R99; there are /],
     [1, "--seed 3", /--seed is for --deep/],
     [1, "--quick --bound 2", /--quick goes with neither --bound nor --deep/],

@@ -33,7 +33,7 @@ function timeless({ results }: CheckReport): CheckResult[] {
 }
 
 test("one thread and three find the same, in the order of the tasks", async () => {
-  const tasks = tasksOf(source, { races: ["R4", "R9"], boundMax: 1 });
+  const tasks = tasksOf(source, { races: ["R4", "R9"], quick: true });
   const ended: string[] = [];
   const one = await check(tasks, { nowMs, jobs: 1 });
   const three = await check(tasks, { nowMs, jobs: 3, onResult: (result) => ended.push(nameOf(result)) });
@@ -66,7 +66,7 @@ test("how far a search is comes from its thread", async () => {
 test("a search that throws fails the whole check, by its name", async () => {
   const url = spoilt('if (!require("node:worker_threads").isMainThread) throw new Error("the scenario is broken");');
   await assert.rejects(
-    check(tasksOf(source, { races: ["R4", "R9"], boundMax: 0 }), { nowMs, url }),
+    check(tasksOf(source, { races: ["R4", "R9"], bound: 0 }), { nowMs, url }),
     /^Error: R9 [a-z]+( without R9)? could not be searched: the scenario is broken$/,
   );
 });
