@@ -8,6 +8,7 @@
 import { readFileSync } from "node:fs";
 import { PinfoldError } from "../../src/base/errors.js";
 import type { ProtocolName, Scenario } from "../races/scenario.js";
+import { plainModules } from "../runtime/modules.js";
 import { type RacesWanted, World } from "../runtime/world.js";
 import type { Interleaved } from "../transform/emit.js";
 
@@ -107,7 +108,7 @@ export function worldOf(
 }
 
 function scenarioOf(source: Interleaved, file: string): Scenario {
-  return new World(source, file, "locked").scenario;
+  return plainModules(source).load(file)["scenario"] as Scenario;
 }
 
 function namesOf(tasks: readonly CheckTask[], nameOf: (task: CheckTask) => string | null): string[] {

@@ -11,7 +11,7 @@ import { makeBuild } from "../words/reference.js";
 import { globalsOf } from "./globals.js";
 import { Violation } from "../search/subject.js";
 import type { FrameBytes } from "./frame-bytes.js";
-import type { Machine } from "./machine.js";
+import { Machine } from "./machine.js";
 import type { Play } from "./play.js";
 
 /** What modules export. */
@@ -101,6 +101,16 @@ function barriers(machine: Machine): Exports {
     requireBarrier: answer(barrier),
     lacking: () => new Error("there is no barrier"),
   };
+}
+
+/** What scenarios and limits are read from: by source, so that it is loaded once. */
+const plain = new WeakMap<Interleaved, Modules>();
+
+/** The sources without a mutant, for what does not run in a world. */
+export function plainModules(source: Interleaved): Modules {
+  const known = plain.get(source) ?? new Modules(source, new Machine(8, 1), "", Object);
+  plain.set(source, known);
+  return known;
 }
 
 function substitutesFor(machine: Machine, words: unknown): Record<string, Exports> {

@@ -15,7 +15,7 @@ import { Medium } from "./medium.js";
 import { StoreBuffers } from "./store-buffer.js";
 import { withSyncCalls } from "./sync-calls.js";
 import { Tasks } from "./tasks.js";
-import { type Exports, Modules, blockBytes, pageBytes } from "./modules.js";
+import { type Exports, Modules, blockBytes, pageBytes, plainModules } from "./modules.js";
 import { OwnPromise, isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
 import { RaceCheck } from "./race-check.js";
@@ -57,7 +57,7 @@ export class World implements Subject {
   end = 0;
 
   constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "", races: RacesWanted = "not") {
-    const modules = new Modules(source, new Machine(8, 1), mutant, Object);
+    const modules = plainModules(source);
     this.scenario = modules.load(path)["scenario"] as Scenario;
     this.#protocol = protocol;
     this.#memoryBytes = (this.scenario.frames + 1) * pageBytes;
