@@ -55,7 +55,7 @@ export interface Traced {
 export class Machine {
   readonly words: TracedWords;
   readonly time = new Time();
-  readonly contended: Contended;
+  contended: Contended;
   threads: VirtualThread[] = [];
   current: VirtualThread | undefined;
   quiet = 0;
@@ -87,11 +87,18 @@ export class Machine {
   #hashTwo = 0;
   #isSpeculating = false;
   readonly #extraBase: number;
+  readonly #extras: number;
 
   constructor(bytes: number, extras: number) {
     this.words = new TracedWords(bytes);
     this.#extraBase = this.words.words.length;
-    this.contended = new Contended(this.#extraBase + extras, this.#extraBase);
+    this.#extras = extras;
+    this.contended = this.newContended();
+  }
+
+  /** Nothing learnt yet. */
+  newContended(): Contended {
+    return new Contended(this.#extraBase + this.#extras, this.#extraBase);
   }
 
   /** Begins a run: nobody is there, the memory is as it was. */

@@ -9,20 +9,19 @@ import type { Actor, Footing } from "../races/stage.js";
 import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { Disk, ModelStore } from "./disk.js";
-import { FrameBytes } from "./frame-bytes.js";
-import { Machine, type Traced, clockBit, diskBit, drainBit, eventBit, failBit, killBit } from "./machine.js";
+import type { Contended } from "./contended.js";
+import type { FrameBytes } from "./frame-bytes.js";
+import { type Loaded, extrasMax, loadedFor } from "./loaded.js";
+import { type Machine, type Traced, clockBit, diskBit, drainBit, eventBit, failBit, killBit } from "./machine.js";
 import { Medium } from "./medium.js";
 import { StoreBuffers } from "./store-buffer.js";
 import { withSyncCalls } from "./sync-calls.js";
 import { Tasks } from "./tasks.js";
-import { type Exports, Modules, blockBytes, pageBytes, plainModules } from "./modules.js";
+import { blockBytes, pageBytes, plainModules } from "./modules.js";
 import { OwnPromise, isGenerator } from "./promises.js";
 import type { Play } from "./play.js";
 import { RaceCheck } from "./race-check.js";
 import type { VirtualThread } from "./thread.js";
-
-/** Storage, and the bytes of each frame, are contended for beside words. */
-const extrasMax = 32;
 
 /** Blocks that the storage has room for. */
 const blocksMax = 16;
@@ -44,12 +43,17 @@ export class World implements Subject {
   readonly machine: Machine;
   readonly scenario: Scenario;
   readonly #protocol: ProtocolName;
-  readonly #modules: Modules;
+  readonly #loaded: Loaded;
+  readonly #contended: Contended;
+  readonly #buffers: StoreBuffers | undefined;
+  readonly #races: RaceCheck | undefined;
   readonly #stage: typeof import("../races/stage.js");
   readonly #blank: Uint32Array;
   readonly #frames: FrameBytes;
   readonly #memoryBytes: number;
-  #isFirstMemory = true;
+  everyPoint = false;
+  /** Set to be told of every operation. */
+  onTrace: ((traced: Traced) => void) | undefined;
   readonly #disk: Disk;
   #start: Start | undefined;
   readonly #checked = new Set<number>();
@@ -57,41 +61,43 @@ export class World implements Subject {
   end = 0;
 
   constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "", races: RacesWanted = "not") {
-    const modules = plainModules(source);
-    this.scenario = modules.load(path)["scenario"] as Scenario;
+    const { frames } = plainModules(source).load(path)["scenario"] as Scenario;
+    this.#memoryBytes = (frames + 1) * pageBytes;
+    this.#loaded = loadedFor(source, mutant, this.#memoryBytes);
     this.#protocol = protocol;
-    this.#memoryBytes = (this.scenario.frames + 1) * pageBytes;
-    this.machine = new Machine(planBytes(modules, this.#memoryBytes), extrasMax);
-    this.machine.movesMax = this.scenario.movesMax ?? 0;
+    this.machine = this.#loaded.machine;
+    this.#frames = this.#loaded.frames;
+    this.#contended = this.machine.newContended();
+    this.scenario = this.#loaded.modules.load(path)["scenario"] as Scenario;
+    this.#stage = this.#loaded.modules.load("explore/races/stage.js") as unknown as typeof import("../races/stage.js");
     // Views are what races on purpose.
-    if (this.scenario.hasViews) this.machine.buffers = new StoreBuffers(this.machine, extrasMax - 1);
+    if (this.scenario.hasViews) this.#buffers = new StoreBuffers(this.machine, extrasMax - 1);
     else if (races !== "not") {
       const isCounted = protocol === "counted";
       const options = { bytes: this.#memoryBytes, pageBytes, sites: source.sites, isCounted };
-      this.machine.races = new RaceCheck(this.machine, { ...options, isExact: races === "exactly" });
+      this.#races = new RaceCheck(this.machine, { ...options, isExact: races === "exactly" });
     }
-    this.#frames = new FrameBytes(this.machine, this.#memoryBytes, pageBytes);
-    this.#modules = new Modules(source, this.machine, mutant, this.#memoryClass(), this.#frames);
-    this.scenario = this.#modules.load(path)["scenario"] as Scenario;
-    this.#stage = this.#modules.load("explore/races/stage.js") as unknown as typeof import("../races/stage.js");
     this.#blank = new Uint32Array(this.machine.words.words.length);
     this.#disk = this.#newDisk();
   }
 
-  get everyPoint(): boolean {
-    return this.machine.everyPoint;
-  }
-
-  set everyPoint(every: boolean) {
-    this.machine.everyPoint = every;
+  /** Makes the machine this world's: others have run on it. */
+  #enter(): void {
+    const { machine } = this;
+    machine.contended = this.#contended;
+    machine.buffers = this.#buffers;
+    machine.races = this.#races;
+    machine.movesMax = this.scenario.movesMax ?? 0;
+    machine.everyPoint = this.everyPoint;
+    machine.onTrace = this.onTrace;
   }
 
   get learnt(): boolean {
-    return this.machine.contended.learnt;
+    return this.#contended.learnt;
   }
 
   set learnt(learnt: boolean) {
-    this.machine.contended.learnt = learnt;
+    this.#contended.learnt = learnt;
   }
 
   get reads(): number {
@@ -100,22 +106,6 @@ export class World implements Subject {
 
   get writes(): number {
     return this.machine.writes;
-  }
-
-  set onTrace(hear: ((traced: Traced) => void) | undefined) {
-    this.machine.onTrace = hear;
-  }
-
-  /** In place of WebAssembly.Memory: the first of a run is that of the page words, then come pages. */
-  #memoryClass(): unknown {
-    const next = () => {
-      const isFirst = this.#isFirstMemory;
-      this.#isFirstMemory = false;
-      return isFirst ? this.machine.words.buffer : this.#frames.all.buffer;
-    };
-    return class {
-      readonly buffer = next();
-    };
   }
 
   name(alternative: number): string {
@@ -156,6 +146,7 @@ export class World implements Subject {
 
   run(turns: Turns): boolean {
     const { machine, scenario } = this;
+    this.#enter();
     this.#start ??= this.#setStage();
     const { words, segment, medium, share } = this.#start;
     this.#begin(words);
@@ -195,7 +186,7 @@ export class World implements Subject {
   /** Opens the cache and prepares the scenario once, in a thread that leaves: where every run begins. */
   #setStage(): Start {
     const { machine, scenario } = this;
-    this.#isFirstMemory = true;
+    this.#loaded.forgetMemories();
     this.#begin(this.#blank);
     this.#disk.medium.fill(scenario.pages);
     const thread = machine.addThread("stage");
@@ -209,7 +200,7 @@ export class World implements Subject {
   }
 
   #newDisk(): Disk {
-    const { PinfoldError } = this.#modules.load("src/base/errors.js") as { PinfoldError: ErrorClass };
+    const { PinfoldError } = this.#loaded.modules.load("src/base/errors.js") as { PinfoldError: ErrorClass };
     const { failuresMax = 0, grantsLater = false, capacity = blocksMax } = this.scenario;
     const medium = new Medium({ blocks: blocksMax, blockBytes, pageBytes, capacity });
     return new Disk(
@@ -321,11 +312,4 @@ function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> 
   const answer = isGenerator(made) ? yield* made : made;
   if (answer instanceof OwnPromise) answer.isHandled = true;
   hear(answer);
-}
-
-function planBytes(modules: Modules, memoryBytes: number): number {
-  const plans = modules.load("src/frames/plan.js") as Exports & {
-    planFrames(memory: number, page: number): { bytes: number };
-  };
-  return plans.planFrames(memoryBytes, pageBytes).bytes;
 }
