@@ -11,8 +11,15 @@ export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
   const here = (): VirtualThread => machine.current as VirtualThread;
   const { words } = machine;
   /** The word of an element, or -1 for memory that is no other thread's. */
-  const wordOf = (array: Int32Array, at: number): number =>
-    (array.buffer as unknown) === words.buffer ? (array.byteOffset >> 2) + at : -1;
+  let known: Int32Array | undefined;
+  let base = -1;
+  const wordOf = (array: Int32Array, at: number): number => {
+    if (array !== known) {
+      known = array;
+      base = (array.buffer as unknown) === words.buffer ? array.byteOffset >> 2 : -1;
+    }
+    return base < 0 ? -1 : base + at;
+  };
   const learn = (value: number): number => {
     if (machine.quiet === 0) here().note(value);
     return value;

@@ -296,9 +296,9 @@ export class Machine {
     words.isNoting = true;
     const answer = work(a, b, c, d, e, f, g, h, i);
     words.isNoting = false;
-    const isFence = words.written.length > 0 && this.buffers?.isPending === true;
+    const isFence = words.written.count > 0 && this.buffers?.isPending === true;
     let contended = this.everyPoint || (isFence && this.buffers?.isContended === true);
-    if (!contended) for (const word of words.read) if (this.#isContended(word, false)) contended = true;
+    for (let at = 0; at < words.read.count && !contended; at++) contended = this.#isContended(words.read.at(at), false);
     if (!contended)
       words.changedSince(mark, (word) => {
         contended ||= this.#isContended(word, true);
@@ -309,14 +309,14 @@ export class Machine {
       this.#isSpeculating = false;
       if (!goesOn) {
         words.rewind(mark);
-        words.read.length = 0;
+        words.read.clear();
         (this.current as VirtualThread).redo = () => this.#stepNow(site, work, [a, b, c, d, e, f, g, h, i]);
         return SWITCH;
       }
     }
     if (isFence) {
       words.rewind(mark);
-      words.read.length = 0;
+      words.read.clear();
       return this.#stepNow(site, work, [a, b, c, d, e, f, g, h, i]);
     }
     return this.#stepped(site, work, mark, answer, this.onTrace ? [a, b, c, d, e, f, g, h, i] : nothing);
@@ -328,9 +328,9 @@ export class Machine {
     words.isNoting = true;
     const answer = work(...taken);
     words.isNoting = false;
-    if (words.written.length === 0 || !this.buffers?.isPending) return this.#stepped(site, work, mark, answer, taken);
+    if (words.written.count === 0 || !this.buffers?.isPending) return this.#stepped(site, work, mark, answer, taken);
     words.rewind(mark);
-    words.read.length = 0;
+    words.read.clear();
     this.buffers.fence();
     return this.#stepNow(site, work, taken);
   }
@@ -344,9 +344,9 @@ export class Machine {
   ): number {
     const { words } = this;
     this.races?.step(site, words.read, words.written);
-    for (const word of words.read) this.#note(word, false);
-    words.read.length = 0;
-    words.written.length = 0;
+    for (let at = 0; at < words.read.count; at++) this.#note(words.read.at(at), false);
+    words.read.clear();
+    words.written.clear();
     words.changedSince(mark, (word) => this.#note(word, true));
     (this.current as VirtualThread).note(answer ?? 0);
     if (this.onTrace)

@@ -29,6 +29,7 @@ import { Violation } from "../search/subject.js";
 import { hashOfNumbers } from "./hash.js";
 import { type Clock, Clocks, partsMax } from "./clocks.js";
 import { type AtomicName, type Machine, diskBit } from "./machine.js";
+import type { NumberStack } from "./number-stack.js";
 import { mayRace } from "./racy-places.js";
 import type { VirtualThread } from "./thread.js";
 
@@ -132,11 +133,11 @@ export class RaceCheck {
   }
 
   /** A step that has read and written these words. */
-  step(site: number, read: readonly number[], written: readonly number[]): void {
+  step(site: number, read: NumberStack, written: NumberStack): void {
     if (!this.#isOn) return;
     const part = this.#part;
-    for (const word of read) this.#atomicRead(part, word, site);
-    for (const word of written) this.#atomicWrite(part, word, site, true);
+    for (let at = 0; at < read.count; at++) this.#atomicRead(part, read.at(at), site);
+    for (let at = 0; at < written.count; at++) this.#atomicWrite(part, written.at(at), site, true);
   }
 
   #atomicRead(part: number, word: number, site: number): void {

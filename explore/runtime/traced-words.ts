@@ -6,6 +6,7 @@
  *
  * See also: ../words/reference.ts (what a build of the page words calls), machine.ts.
  */
+import { NumberStack } from "./number-stack.js";
 import type { StepOps } from "../words/reference.js";
 
 function stir(word: number, value: number, factor: number): number {
@@ -21,11 +22,11 @@ export class TracedWords implements StepOps {
   one = 0;
   two = 0;
   /** Words that were changed, with what was there before, in turn. */
-  readonly #log: number[] = [];
+  readonly #log = new NumberStack();
   /** Words that were read since `forget`, each once or more. */
-  readonly read: number[] = [];
+  readonly read = new NumberStack();
   /** Words that were written while noting, also with what was there. */
-  readonly written: number[] = [];
+  readonly written = new NumberStack();
   isNoting = false;
 
   constructor(bytes: number) {
@@ -36,33 +37,33 @@ export class TracedWords implements StepOps {
 
   /** What is there now is where hashes begin. */
   settle(): void {
-    this.#log.length = 0;
-    this.read.length = 0;
-    this.written.length = 0;
+    this.#log.clear();
+    this.read.clear();
+    this.written.clear();
     this.one = 0;
     this.two = 0;
   }
 
   mark(): number {
-    return this.#log.length;
+    return this.#log.count;
   }
 
   rewind(mark: number): void {
-    for (let at = this.#log.length - 2; at >= mark; at -= 2)
-      this.#put(this.#log[at] as number, this.#log[at + 1] as number);
-    this.#log.length = mark;
-    this.written.length = 0;
+    const log = this.#log;
+    for (let at = log.count - 2; at >= mark; at -= 2) this.#put(log.at(at), log.at(at + 1));
+    log.count = mark;
+    this.written.clear();
   }
 
   /** Calls `seen` for words that are not what they were at `mark`. */
   changedSince(mark: number, seen: (word: number) => void): void {
     const log = this.#log;
-    for (let at = mark; at < log.length; at += 2) {
-      const word = log[at] as number;
+    for (let at = mark; at < log.count; at += 2) {
+      const word = log.at(at);
       // The first entry of a word has what was there before.
       let isFirst = true;
-      for (let before = mark; before < at && isFirst; before += 2) if (log[before] === word) isFirst = false;
-      if (isFirst && this.words[word] !== log[at + 1]) seen(word);
+      for (let before = mark; before < at && isFirst; before += 2) if (log.at(before) === word) isFirst = false;
+      if (isFirst && this.words[word] !== log.at(at + 1)) seen(word);
     }
   }
 
@@ -77,7 +78,8 @@ export class TracedWords implements StepOps {
     if (this.isNoting) this.written.push(word);
     const before = this.words[word] as number;
     if (before === value >>> 0) return;
-    this.#log.push(word, before);
+    this.#log.push(word);
+    this.#log.push(before);
     this.#put(word, value >>> 0);
   }
 
@@ -137,7 +139,10 @@ export class TracedWords implements StepOps {
   }
 
   load64(address: number): bigint {
-    if (this.isNoting) this.read.push(address >>> 2, (address >>> 2) + 1);
+    if (this.isNoting) {
+      this.read.push(address >>> 2);
+      this.read.push((address >>> 2) + 1);
+    }
     return this.#wide[address >>> 3] as bigint;
   }
 
