@@ -6,20 +6,12 @@
 import type { AtomicName, Machine } from "./machine.js";
 import { OwnPromise } from "./promises.js";
 import type { VirtualThread } from "./thread.js";
+import type { TracedWords } from "./traced-words.js";
 
 export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
   const here = (): VirtualThread => machine.current as VirtualThread;
   const { words } = machine;
-  /** The word of an element, or -1 for memory that is no other thread's. */
-  let known: Int32Array | undefined;
-  let base = -1;
-  const wordOf = (array: Int32Array, at: number): number => {
-    if (array !== known) {
-      known = array;
-      base = (array.buffer as unknown) === words.buffer ? array.byteOffset >> 2 : -1;
-    }
-    return base < 0 ? -1 : base + at;
-  };
+  const wordOf = wordsOf(words);
   const learn = (value: number): number => {
     if (machine.quiet === 0) here().note(value);
     return value;
@@ -81,6 +73,19 @@ export function atomicsOf(machine: Machine): Readonly<Record<string, unknown>> {
         },
       );
     },
+  };
+}
+
+/** The word of an element, or -1 for memory that is no other thread's. */
+function wordsOf(words: TracedWords): (array: Int32Array, at: number) => number {
+  let known: Int32Array | undefined;
+  let base = -1;
+  return (array, at) => {
+    if (array !== known) {
+      known = array;
+      base = (array.buffer as unknown) === words.buffer ? array.byteOffset >> 2 : -1;
+    }
+    return base < 0 ? -1 : base + at;
   };
 }
 

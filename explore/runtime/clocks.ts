@@ -12,7 +12,7 @@
  *
  * See also: race-check.ts (what is done with them).
  */
-import { failBit } from "./machine.js";
+import { failBit } from "./scheduler.js";
 
 /** Threads, and requests to the storage: numbered as alternatives. */
 export const partsMax = failBit;

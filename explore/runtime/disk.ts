@@ -7,7 +7,8 @@
  */
 import { Violation } from "../search/subject.js";
 import type { MkwriteRequest, Store, SyncRequest } from "../../src/store/contract.js";
-import { type Machine, diskBit, eventBit, failBit } from "./machine.js";
+import type { Machine } from "./machine.js";
+import { diskBit, eventBit, failBit } from "./scheduler.js";
 import type { Image, Medium } from "./medium.js";
 import type { FrameBytes } from "./frame-bytes.js";
 import { hashOfBytes, hashOfNumbers } from "./hash.js";

@@ -2,86 +2,35 @@
  * The machine that the transformed sources run on: virtual threads over one traced memory, a clock, events from outside. Whose turn
  * it is comes from a search (../search/subject.ts).
  *
- * At a scheduling point the operation asks `#goesOn`. A step of the page words is done first, to see what it touches, and taken back
+ * At a scheduling point the operation asks `goesOn`. A step of the page words is done first, to see what it touches, and taken back
  * where somebody else is to go first. An operation on a word that nobody else changes (or, for a change, nobody else looks at) is
  * no point: it commutes with all that others do meanwhile. Which words these are is learnt (`learnt`).
  *
  * Invariants: two runs with the same turns do the same. While `quiet`, nothing is a point, and nobody else runs.
  *
- * See also: ../transform/rewrite.ts (who calls the `$` functions), thread.ts, world.ts.
+ * See also: scheduler.ts (whose turn it is), ../transform/rewrite.ts (who calls the `$` functions), thread.ts, world.ts.
  */
-import { STOP, type Turns, Violation } from "../search/subject.js";
 import { Contended } from "./contended.js";
-import { running } from "./promises.js";
 import type { Play } from "./play.js";
 import type { RaceCheck } from "./race-check.js";
+import { Scheduler } from "./scheduler.js";
 import type { StoreBuffers } from "./store-buffer.js";
-import { VirtualThread } from "./thread.js";
-import { Time, endless } from "./time.js";
+import type { VirtualThread } from "./thread.js";
 import { TracedWords } from "./traced-words.js";
 
 /** Answer of an operation that was not done: somebody else goes first. */
 export const SWITCH = Symbol("switch");
-const operationsMax = 20_000;
 const nothing: readonly number[] = [];
 /** Put into a thread's history for what it learns nothing from: where it is in its program follows from that. */
 const doneMark = 0x2f2f;
-export const diskBit = 4;
-export const failBit = 12;
-export const eventBit = 20;
-export const killBit = 26;
-/** In place of events, where there are store buffers. */
-export const drainBit = 22;
-export const clockBit = 30;
-
-/** Something outside of all threads that can happen now. */
-export interface Outside {
-  /** Its number as an alternative. */
-  readonly alternative: number;
-  /** Which of all that could have this number. */
-  readonly mark: number;
-  happen(): void;
-}
-
 export type AtomicName = "load" | "peek" | "store" | "poke" | "add" | "or" | "swap";
 
-/** What was done, for people. */
-export interface Traced {
-  readonly thread: number;
-  readonly site: number;
-  readonly what: string;
-}
-
-export class Machine {
-  readonly words: TracedWords;
-  readonly time = new Time();
+export class Machine extends Scheduler {
   contended: Contended;
-  threads: VirtualThread[] = [];
-  current: VirtualThread | undefined;
-  quiet = 0;
-  everyPoint = false;
-  reads = 0;
-  writes = 0;
-  /** What can happen outside of threads. */
-  outside: Outside[] = [];
   /** Plain stores are seen later, if there are any. */
   buffers: StoreBuffers | undefined;
   /** Looks for data races, if there is one. */
   races: RaceCheck | undefined;
-  /** Set to be told of every operation. */
-  onTrace: ((traced: Traced) => void) | undefined;
-  /** What has gone wrong: the run ends with it, also where the sources catch what was thrown. */
-  broken: Error | undefined;
-  /** Moves of the clock while threads could go on, in one run. */
-  movesMax = 0;
-  #moves = 0;
-  #isRunning = false;
-  /** Where the function was called that does the next operation, for people; -1: the operation's own place. */
-  callSite = -1;
-  #turns: Turns | undefined;
-  #next = -1;
-  #isStopped = false;
-  #operations = 0;
   /** During a step that may be taken back: the hash before it. */
   #hashOne = 0;
   #hashTwo = 0;
@@ -90,7 +39,7 @@ export class Machine {
   readonly #extras: number;
 
   constructor(bytes: number, extras: number) {
-    this.words = new TracedWords(bytes);
+    super(new TracedWords(bytes));
     this.#extraBase = this.words.words.length;
     this.#extras = extras;
     this.contended = this.newContended();
@@ -101,160 +50,11 @@ export class Machine {
     return new Contended(this.#extraBase + this.#extras, this.#extraBase);
   }
 
-  /** Begins a run: nobody is there, the memory is as it was. */
-  begin(blank: Uint32Array): void {
-    this.words.words.set(blank);
-    this.words.settle();
-    this.threads = [];
-    this.current = undefined;
-    this.time.begin();
+  override begin(blank: Uint32Array): void {
+    super.begin(blank);
     this.races?.begin();
     this.buffers?.begin();
-    this.#moves = 0;
-    this.broken = undefined;
-    this.quiet = 0;
-    this.outside = [];
     this.#isSpeculating = false;
-    this.words.isNoting = false;
-    this.#next = -1;
-    this.#isStopped = false;
-    this.#operations = 0;
-    this.reads = 0;
-    this.writes = 0;
-  }
-
-  addThread(name: string): VirtualThread {
-    const thread = new VirtualThread(this.threads.length, name);
-    this.threads.push(thread);
-    return thread;
-  }
-
-  enter(thread: VirtualThread): void {
-    this.current = thread;
-    running.loop = thread;
-  }
-
-  enabled(): number {
-    let mask = 0;
-    for (const thread of this.threads) if (thread.canGoOn) mask |= 1 << thread.number;
-    for (const { alternative } of this.outside) mask |= 1 << alternative;
-    if (mask === 0 || this.quiet > 0) return mask;
-    // Where nobody can go on, an end is no other than it would have been before, and time passes by itself.
-    for (const thread of this.threads) if (thread.isMortal) mask |= 1 << (killBit + thread.number);
-    if (this.#moves < this.movesMax && this.time.isAwaited(this.threads)) mask |= 1 << clockBit;
-    return mask;
-  }
-
-  /** Ends the run, whoever catches this. @throws the error */
-  fail(error: Error): never {
-    this.broken ??= error;
-    throw error;
-  }
-
-  /** Runs until nothing can go on any more. False: the search has stopped it. @throws Violation */
-  run(turns: Turns): boolean {
-    this.#turns = turns;
-    this.#isRunning = true;
-    try {
-      const isEnded = this.#go();
-      if (this.broken === undefined) return isEnded;
-    } catch (error) {
-      throw this.broken ?? error;
-    } finally {
-      this.#isRunning = false;
-    }
-    throw this.broken;
-  }
-
-  #go(): boolean {
-    for (;;) {
-      let next = this.#next;
-      this.#next = -1;
-      if (next < 0) {
-        const enabled = this.enabled();
-        if (enabled === 0) {
-          if (!this.time.advance(this.threads, this.#progress)) return true;
-          continue;
-        }
-        if ((enabled & (enabled - 1)) === 0 && !this.everyPoint) next = 31 - Math.clz32(enabled);
-        else next = this.#decide(enabled, -1);
-      }
-      if (next === STOP) return false;
-      this.#perform(next);
-      if (this.#isStopped || this.broken !== undefined) return false;
-    }
-  }
-
-  /** Changes when anything that threads share does. */
-  readonly #progress = (): number => this.words.one ^ this.words.two;
-
-  #perform(alternative: number): void {
-    const thread = this.threads[alternative];
-    if (thread) {
-      this.enter(thread);
-      thread.advance();
-      return;
-    }
-    this.reads = -1;
-    this.writes = -1;
-    if (alternative === clockBit) {
-      this.#moves++;
-      this.time.advance(this.threads, this.#progress);
-      this.onTrace?.({ thread: clockBit, site: -1, what: `time passes: ${this.nowMs} ms` });
-      return;
-    }
-    if (alternative >= killBit) {
-      this.#kill(this.threads[alternative - killBit] as VirtualThread);
-      return;
-    }
-    const at = this.outside.findIndex((one) => one.alternative === alternative);
-    const [happening] = this.outside.splice(at, 1);
-    happening?.happen();
-  }
-
-  /** Threads die one at a time: nobody else does in this run. */
-  #kill(thread: VirtualThread): void {
-    for (const one of this.threads) one.isMortal = false;
-    thread.isDead = true;
-    this.onTrace?.({ thread: killBit + thread.number, site: -1, what: `${thread.name} ends` });
-  }
-
-  /** Lets something happen in the current thread at any time from now on. */
-  later(what: string, job: () => unknown): void {
-    const thread = this.current as VirtualThread;
-    const taken = new Set(this.outside.map((one) => one.alternative));
-    let alternative = eventBit;
-    while (taken.has(alternative)) alternative++;
-    if (alternative >= killBit) this.fail(new Error("too many events at once"));
-    const happen = () => {
-      this.onTrace?.({ thread: alternative, site: -1, what });
-      thread.post({ mark: 0x4000 + alternative, job });
-    };
-    this.outside.push({ alternative, mark: thread.number, happen });
-  }
-
-  #decide(enabled: number, current: number): number {
-    // Where every point is asked there are many more of them.
-    if (++this.#operations > (this.everyPoint ? operationsMax * 10 : operationsMax))
-      this.fail(new Violation("livelock", endless));
-    const next = (this.#turns as Turns).decide(enabled, current);
-    this.reads = 0;
-    this.writes = 0;
-    return next;
-  }
-
-  /** Asks whether the current thread may go on; else remembers who does. */
-  #goesOn(): boolean {
-    const { number } = this.current as VirtualThread;
-    const enabled = this.enabled();
-    if (enabled === 1 << number && !this.everyPoint) return true;
-    const next = this.#decide(enabled, number);
-    if (next === number) return true;
-    if (next === STOP) this.#isStopped = true;
-    else this.#next = next;
-    (this.current as VirtualThread).callSite = this.callSite;
-    this.callSite = -1;
-    return false;
   }
 
   #tell(site: number, what: string): void {
@@ -305,7 +105,7 @@ export class Machine {
       });
     if (contended) {
       this.#isSpeculating = true;
-      const goesOn = this.#goesOn();
+      const goesOn = this.goesOn();
       this.#isSpeculating = false;
       if (!goesOn) {
         words.rewind(mark);
@@ -374,7 +174,7 @@ export class Machine {
       this.everyPoint ||
       (isFence && this.buffers?.isContended === true) ||
       this.#isContended(word, name !== "load" && name !== "peek");
-    if (isPoint && !this.#goesOn()) {
+    if (isPoint && !this.goesOn()) {
       (this.current as VirtualThread).redo = () => this.#atomicNow(site, name, word, a, b);
       return SWITCH;
     }
@@ -426,7 +226,7 @@ export class Machine {
       this.callSite = -1;
       return answer;
     };
-    if ((this.everyPoint || this.#isContended(at, changes)) && !this.#goesOn()) {
+    if ((this.everyPoint || this.#isContended(at, changes)) && !this.goesOn()) {
       (this.current as VirtualThread).redo = done;
       return SWITCH;
     }
@@ -441,12 +241,6 @@ export class Machine {
   /** The operation that is being done looks at, or changes, something else, too. */
   touches(at: number, changes: boolean): void {
     if (this.quiet === 0) this.#note(at, changes);
-  }
-
-  /** Something is to be done at once though it can be stopped: nobody may notice that. */
-  hurry(): void {
-    if (this.#isRunning && this.quiet === 0)
-      this.fail(new Error("what can be stopped was to be done at once: the transform has to know it"));
   }
 
   /** The number of something contended for that is no word: a frame's bytes, the storage. */
@@ -492,10 +286,6 @@ export class Machine {
       return thread.isWoken ? "ok" : "timed-out";
     };
     return SWITCH;
-  }
-
-  get nowMs(): number {
-    return this.time.nowMs;
   }
 
   after(delayMs: number, run: () => unknown, keepAlive = false): { cancel(): void } {

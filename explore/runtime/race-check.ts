@@ -28,7 +28,8 @@
 import { Violation } from "../search/subject.js";
 import { hashOfNumbers } from "./hash.js";
 import { type Clock, Clocks, partsMax } from "./clocks.js";
-import { type AtomicName, type Machine, diskBit } from "./machine.js";
+import type { AtomicName, Machine } from "./machine.js";
+import { diskBit } from "./scheduler.js";
 import type { NumberStack } from "./number-stack.js";
 import { mayRace } from "./racy-places.js";
 import type { VirtualThread } from "./thread.js";

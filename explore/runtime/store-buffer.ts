@@ -18,7 +18,8 @@
  * See also: machine.ts (who calls it), racy-places.ts (which files need it).
  */
 import { hashOfNumbers } from "./hash.js";
-import { type Machine, drainBit } from "./machine.js";
+import type { Machine } from "./machine.js";
+import { drainBit } from "./scheduler.js";
 import type { Play } from "./play.js";
 import type { VirtualThread } from "./thread.js";
 

@@ -1,7 +1,8 @@
 /**
  * Small programs for tests of the explorer's machine: generators over a few words.
  */
-import { type AtomicName, Machine, SWITCH, drainBit } from "../../explore/runtime/machine.js";
+import { type AtomicName, Machine, SWITCH } from "../../explore/runtime/machine.js";
+import { drainBit } from "../../explore/runtime/scheduler.js";
 import type { Play } from "../../explore/runtime/play.js";
 import { RaceCheck } from "../../explore/runtime/race-check.js";
 import { StoreBuffers } from "../../explore/runtime/store-buffer.js";
