@@ -12,7 +12,7 @@
  *
  * See also: words/dirty.ts (the arrows), store-sync.ts (from unstable to clean).
  */
-import type { PinfoldError } from "../base/errors.js";
+import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import { countedWrites, flagsOf, wordBits } from "../frames/page-word.js";
@@ -155,7 +155,8 @@ export class Writer {
         await this.#views.pause();
       }
     }
-    return failures;
+    const message = `page ${page.index} of ${space.store.name} could not be written: a store to it does not end`;
+    return [...failures, { index: page.index, error: new PinfoldError("EBUSY", message) }];
   }
 
   /**
