@@ -73,7 +73,7 @@ describe("with states matched", () => {
         const ends = new Ends(world);
         const { complete } = search(ends, { reduction, bound: 1, warmUpRuns: 100 });
         assert.ok(complete);
-        return [...ends.all].sort();
+        return [...ends.all].sort((a, b) => a - b);
       });
       assert.ok((reached[0] as number[]).length > 2);
       assert.deepEqual(reached[0], reached[1]);
