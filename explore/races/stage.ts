@@ -221,6 +221,13 @@ export class Actor {
     });
   }
 
+  /** Lets time pass, which it does when nobody can go on. */
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.core.clock.after(delayMs, resolve, true);
+    });
+  }
+
   /** One round of background write-back, as for somebody who waits for a frame. */
   async writeBack(): Promise<void> {
     await this.core.flusher.step(true);

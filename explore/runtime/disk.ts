@@ -35,7 +35,12 @@ interface RequestSteps {
   readonly work: () => number | void;
   /** When it ends with an error. */
   readonly fail: () => void;
+  /** Which other requests may be under way meanwhile (../../src/store/contract.ts, invalidate lock). Default "any". */
+  readonly beside: Beside;
 }
+
+/** "exclusive": neither of the two others; "shared": not an exclusive one. */
+type Beside = "any" | "shared" | "exclusive";
 
 export class Disk {
   readonly machine: Machine;
@@ -45,6 +50,9 @@ export class Disk {
   readonly #error: (code: string, message: string) => Error;
   readonly #busy: boolean[] = [];
   #failures = 0;
+  /** Requests under way. */
+  #shared = 0;
+  #exclusive = 0;
   /** Requests of each thread, for its history. */
   readonly #sequence: number[] = [];
   /** While nobody else runs, requests end at once. */
@@ -73,14 +81,28 @@ export class Disk {
     this.#busy.length = 0;
     this.#sequence.length = 0;
     this.#failures = 0;
+    this.#shared = 0;
+    this.#exclusive = 0;
   }
 
   error(code: string, message: string): Error {
     return this.#error(code, message);
   }
 
+  /** The cache's locks keep these apart, and a store relies on that. @throws Violation */
+  #checkBeside(what: string, beside: Beside): void {
+    if (beside === "any" || (this.#exclusive === 0 && (beside === "shared" || this.#shared === 0))) return;
+    const other = this.#exclusive > 0 ? "a cut or a punch is" : "a read, a write or a grant is";
+    this.machine.fail(new Violation("race", `${what} begins while ${other} under way`));
+  }
+
+  #countBeside(beside: Beside, change: number): void {
+    if (beside === "shared") this.#shared += change;
+    if (beside === "exclusive") this.#exclusive += change;
+  }
+
   /** Something that happens at once, and that other threads can notice. `work` answers a hash of what the thread learns by it. */
-  touch(what: string, work: () => number | void): Play<void> {
+  touch(what: string, work: () => number | void, beside: Beside = "any"): Play<void> {
     const { machine } = this;
     return machine.operation(
       machine.extra(0),
@@ -88,6 +110,7 @@ export class Disk {
       () => what,
       () => {
         machine.buffers?.fence();
+        this.#checkBeside(what, beside);
         try {
           machine.learn(work() ?? 0);
         } catch (error) {
@@ -115,13 +138,15 @@ export class Disk {
       machine.extra(0),
       true,
       () => `${what} begins`,
-      () => this.#begun(what, { begin: () => 0, work, fail() {}, ...more }),
+      () => this.#begun(what, { begin: () => 0, work, fail() {}, beside: "any", ...more }),
     );
   }
 
-  #begun(what: string, { begin, work, fail }: RequestSteps): OwnPromise {
+  #begun(what: string, { begin, work, fail, beside }: RequestSteps): OwnPromise {
     const { machine } = this;
     machine.buffers?.fence();
+    this.#checkBeside(what, beside);
+    this.#countBeside(beside, 1);
     const handed = begin();
     const promise = new OwnPromise();
     const thread = machine.current as VirtualThread;
@@ -131,6 +156,7 @@ export class Disk {
     const carrier = slot < 0 ? undefined : machine.races?.start(diskBit + slot);
     const end = (mark: number, then: () => void) => {
       thread.requests--;
+      this.#countBeside(beside, -1);
       thread.post({ mark: mark + number, job: machine.races?.told(carrier, then) ?? then });
     };
     const succeed = () => {
@@ -214,11 +240,12 @@ export class ModelStore {
   }
 
   readPages(position: number, buffers: readonly Uint8Array[]): Play<OwnPromise> {
-    return this.#disk.request(`read ${position}`, () => {
+    const read = () => {
       this.#medium.read(position, buffers);
       this.#disk.transferred(buffers, true);
       return hashOfBytes(buffers);
-    });
+    };
+    return this.#disk.request(`read ${position}`, read, { beside: "shared" });
   }
 
   writePages(position: number, buffers: readonly Uint8Array[]): Play<OwnPromise> {
@@ -234,7 +261,7 @@ export class ModelStore {
       before = buffers.map((buffer) => buffer.slice());
       return this.#disk.look(buffers);
     };
-    return this.#disk.request(what, write, { begin });
+    return this.#disk.request(what, write, { begin, beside: "shared" });
   }
 
   pageMkwrite(request: MkwriteRequest): unknown {
@@ -243,7 +270,10 @@ export class ModelStore {
       if (!this.#medium.grant(request)) throw this.#disk.error("ENOSPC", `${what}: no space`);
       return hashOfNumbers(request.blocks);
     };
-    return this.#disk.grantsLater ? this.#disk.request(what, grant) : this.#disk.touch(what, grant);
+    const beside = "shared";
+    return this.#disk.grantsLater
+      ? this.#disk.request(what, grant, { beside })
+      : this.#disk.touch(what, grant, beside);
   }
 
   cancelMkwrite(position: number, pageSize: number, blocks: number): Play<void> {
@@ -281,14 +311,16 @@ export class ModelStore {
   }
 
   truncate(size: number): Play<OwnPromise> {
-    return this.#disk.request(`truncate ${size}`, () => {
+    const cut = () => {
       this.#medium.drop(size, Infinity);
       this.#medium.size = size;
-    });
+    };
+    return this.#disk.request(`truncate ${size}`, cut, { beside: "exclusive" });
   }
 
   punch(position: number, length: number): Play<OwnPromise> {
-    return this.#disk.request(`punch ${position}+${length}`, () => this.#medium.drop(position, position + length));
+    const drop = () => this.#medium.drop(position, position + length);
+    return this.#disk.request(`punch ${position}+${length}`, drop, { beside: "exclusive" });
   }
 
   close(): Play<OwnPromise> {

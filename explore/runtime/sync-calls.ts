@@ -14,20 +14,32 @@ export function withSyncCalls(store: ModelStore, disk: Disk): ModelStore {
   const calls = {
     capabilities: { ...store.capabilities, syncCalls: true },
     readPagesSync: (position: number, buffers: readonly Uint8Array[]) =>
-      disk.touch(`read ${position} at once`, () => {
-        medium.read(position, buffers);
-        return hashOfBytes(buffers);
-      }),
+      disk.touch(
+        `read ${position} at once`,
+        () => {
+          medium.read(position, buffers);
+          return hashOfBytes(buffers);
+        },
+        "shared",
+      ),
     pageMkwriteSync: (request: MkwriteRequest) =>
-      disk.touch(`pageMkwrite ${request.position} at once`, () => {
-        if (!medium.grant(request)) throw disk.error("ENOSPC", "no space");
-        return hashOfNumbers(request.blocks);
-      }),
+      disk.touch(
+        `pageMkwrite ${request.position} at once`,
+        () => {
+          if (!medium.grant(request)) throw disk.error("ENOSPC", "no space");
+          return hashOfNumbers(request.blocks);
+        },
+        "shared",
+      ),
     writePagesSync: (position: number, buffers: readonly Uint8Array[]) =>
-      disk.touch(`write ${position} at once`, () => {
-        disk.look(buffers);
-        medium.write(position, buffers);
-      }),
+      disk.touch(
+        `write ${position} at once`,
+        () => {
+          disk.look(buffers);
+          medium.write(position, buffers);
+        },
+        "shared",
+      ),
     syncSync: () => disk.touch("sync at once", () => medium.noteDurable(medium.image())),
   };
   return Object.assign(store, calls);
