@@ -9,7 +9,7 @@ import { PinfoldError } from "../src/base/errors.js";
 import { newNumber } from "../src/base/random.js";
 import { check } from "./check.js";
 import { replayed } from "./check/replays.js";
-import { notApplicable, readInterleaved, type Selection, tasksOf } from "./check/tasks.js";
+import { type CheckTask, notApplicable, readInterleaved, type Selection, tasksOf } from "./check/tasks.js";
 import type { ProtocolName } from "./races/scenario.js";
 import { htmlText } from "./report/html.js";
 import { jsonText, readReplays } from "./report/json.js";
@@ -40,6 +40,9 @@ export interface CheckCommand {
   readonly version: string;
 }
 
+/** What asks for the search inside of steps, among races. */
+const stepsName = "STEPS";
+
 /**
  * True where every result is as expected, and complete.
  * @throws PinfoldError EINVAL for what does not go together, and for races and guards that are not there
@@ -48,25 +51,23 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
   refuseNonsense(command);
   const named = namedOf(command);
   if (command.replay !== undefined) return runReplay(command.replay, named);
-  const { quick, bound, deepMs, jobs } = command;
-  const tasks = tasksOf(readInterleaved(), {
-    ...named,
-    ...(bound !== undefined && { bound }),
-    quick,
-    guardedOnly: deepMs !== undefined,
-  });
+  const { deepMs, jobs } = command;
+  const tasks = tasksFor(command, named);
   // Better now than when all is done.
   if (command.html !== undefined) closeSync(openSync(command.html, "a"));
   const depth = deepMs === undefined ? undefined : { millisecondsMax: deepMs, seed: command.seed ?? newNumber() };
   if (depth !== undefined) process.stderr.write(`seed ${depth.seed}: the same again with --seed ${depth.seed}\n`);
+  const steps = stepsFor(command, named);
   const live = new Progress(process.stderr, {
-    total: tasks.length,
+    total: tasks.length + (steps === "no" ? 0 : 1),
     color: styleOf(process.stderr, process.env).color,
   });
   try {
     const report = await check(tasks, {
       nowMs: () => systemClock.nowMs(),
-      notApplicable: Object.keys(named).length === 0 ? notApplicable : [],
+      notApplicable: isAll(named) ? notApplicable : [],
+      steps,
+      onSteps: (result) => live.finishedSteps(result),
       onProgress: (task, progress) => live.update({ ...task, ...progress }),
       onResult: (result) => live.finished(result),
       ...(jobs !== undefined && { jobs }),
@@ -80,8 +81,32 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
   }
 }
 
+type Named = Pick<Selection, "races" | "without" | "protocol">;
+
+function isAll(named: Named): boolean {
+  return Object.keys(named).length === 0;
+}
+
+/** What is searched inside of steps, which stand among the races by a name of their own. */
+function stepsFor({ quick }: CheckCommand, named: Named): "no" | "quick" | "all" {
+  if (!isAll(named) && !named.races?.includes(stepsName)) return "no";
+  return quick ? "quick" : "all";
+}
+
+function tasksFor({ quick, bound, deepMs }: CheckCommand, { races, ...named }: Named): CheckTask[] {
+  const others = races?.filter((race) => race !== stepsName);
+  if (others?.length === 0) return [];
+  return tasksOf(readInterleaved(), {
+    ...named,
+    ...(others !== undefined && { races: others }),
+    ...(bound !== undefined && { bound }),
+    quick,
+    guardedOnly: deepMs !== undefined,
+  });
+}
+
 /** What was named on the command line. */
-function namedOf({ races, without, protocol }: CheckCommand): Pick<Selection, "races" | "without" | "protocol"> {
+function namedOf({ races, without, protocol }: CheckCommand): Named {
   return {
     ...(races.length > 0 && { races }),
     ...(without.length > 0 && { without }),

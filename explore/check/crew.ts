@@ -28,7 +28,7 @@ export interface CrewOptions {
 
 /** @throws Error with the search's name where its thread fails */
 export async function searchAll(tasks: readonly CheckTask[], options: CrewOptions): Promise<CheckResult[]> {
-  return new Crew(tasks, options).run();
+  return tasks.length === 0 ? [] : new Crew(tasks, options).run();
 }
 
 class Crew {

@@ -23,6 +23,7 @@ import {
   marks,
   nameOf,
   rowsOf,
+  stepsText,
   type Totals,
   totalsOf,
   type Verdict,
@@ -82,6 +83,7 @@ ${headerMarkup(report, totals, options, { results, anchors })}
 <h2 id="matrix">Races and protocols</h2>
 ${matrixMarkup(rows, anchors)}
 ${marksMarkup()}
+${stepsMarkup(report)}
 </section>
 ${legendMarkup()}
 <section aria-labelledby="counterexamples">
@@ -186,6 +188,22 @@ const meanings: Readonly<Record<Verdict, string>> = {
   unexpected: "not as expected",
   incomplete: "cut short, so it says nothing",
 };
+
+/** The search inside of steps, and what it has found there. */
+function stepsMarkup({ steps }: CheckReport): Markup {
+  if (steps === null) return nothing;
+  const verdict = steps.violations.length === 0 ? "expected" : "unexpected";
+  const found = steps.violations.map(
+    ({ scenario, sentence, turns, calls }) =>
+      markup`<li><b>${scenario}</b>: ${sentence}. Turns: <code>${turns}</code>
+<ol>${calls.map((call) => markup`<li><code>${call}</code></li>`)}</ol></li>
+`,
+  );
+  return markup`<p><span class="mark ${verdictClasses[verdict]}" aria-hidden="true">${marks[verdict]}</span> <span class="unseen">${
+    meanings[verdict]
+  }: </span>Inside the ${stepsText(steps)}.</p>
+${found.length === 0 ? nothing : markup`<ul>${found}</ul>`}`;
+}
 
 function marksMarkup(): Markup {
   const verdicts = ["expected", "unexpected", "incomplete"] as const;

@@ -31,8 +31,8 @@ const protocols = ["reference", "locked", "counted"] as const;
 const turnShape = /^[A-Za-z]\S*\d$/;
 
 /** With a line end. */
-export function jsonText({ results, notApplicable, ok, seed, seconds }: CheckReport): string {
-  return `${JSON.stringify({ results, ok, notApplicable, seed, seconds }, null, 2)}\n`;
+export function jsonText({ results, steps, notApplicable, ok, seed, seconds }: CheckReport): string {
+  return `${JSON.stringify({ results, ok, steps, notApplicable, seed, seconds }, null, 2)}\n`;
 }
 
 /**

@@ -10,8 +10,8 @@
 import type { WriteStream } from "node:tty";
 import { type Clock, systemClock } from "../../src/base/clock.js";
 import { colored, columnsMin, cut, secondsText, several, shortCount, visible } from "./plain-text.js";
-import type { CheckResult } from "./result.js";
-import { beyondText, boundText, findingText, marks, nameOf, verdictColors, verdictOf } from "./verdict.js";
+import type { CheckResult, StepsResult } from "./result.js";
+import { beyondText, boundText, findingText, marks, nameOf, stepsText, verdictColors, verdictOf } from "./verdict.js";
 
 const drawPeriodMs = 100;
 /** The rate is of the schedules since this long ago, or since the search began. */
@@ -113,6 +113,15 @@ export class Progress {
     if (this.#out.isTTY === true && verdict === "expected") return;
     const mark = colored(marks[verdict], verdictColors[verdict], { color: this.#color });
     this.#out.write(`${this.#clear()}${mark} ${resultText(result)}\n`);
+  }
+
+  /** The search inside of steps is done. */
+  finishedSteps(result: StepsResult): void {
+    this.#done += 1;
+    const verdict = result.violations.length === 0 ? "expected" : "unexpected";
+    if (this.#out.isTTY === true && verdict === "expected") return;
+    const mark = colored(marks[verdict], verdictColors[verdict], { color: this.#color });
+    this.#out.write(`${this.#clear()}${mark} ${stepsText(result)}, ${secondsText(result.seconds)}\n`);
   }
 
   /** Takes the line away. May be called again. */

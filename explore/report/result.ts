@@ -60,11 +60,36 @@ export interface CheckResult {
   readonly beyond: Beyond | null;
 }
 
+/** Something that went wrong inside of a step. */
+export interface StepsViolation {
+  /** "two misses of one page". */
+  readonly scenario: string;
+  readonly sentence: string;
+  /** Whose atomic operations were done, in turn: "A12 B3 A1". */
+  readonly turns: string;
+  /** What the actors called, in the order in which the calls ended. */
+  readonly calls: readonly string[];
+}
+
+/** The search inside of the steps of the page words, which all results take for one operation each. Every interleaving of its scenarios. */
+export interface StepsResult {
+  readonly scenarios: number;
+  /** Scenarios that a quick check leaves out. */
+  readonly leftOut: number;
+  readonly schedules: number;
+  readonly states: number;
+  /** One a scenario. */
+  readonly violations: readonly StepsViolation[];
+  readonly seconds: number;
+}
+
 export interface CheckReport {
   readonly results: readonly CheckResult[];
+  /** Null where only some races were checked. */
+  readonly steps: StepsResult | null;
   /** Races that cannot be checked yet, and why: "R16". Never counted as passed. */
   readonly notApplicable: readonly { readonly race: string; readonly why: string }[];
-  /** Every result is complete and as expected. */
+  /** Every result is complete and as expected, and no step came apart. */
   readonly ok: boolean;
   /** Of random schedules; null where there were none. */
   readonly seed: number | null;

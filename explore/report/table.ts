@@ -3,7 +3,7 @@
  * ran, how far the search went, and what it found.
  *
  * Where there is room the cells have words; else a cell is mark, schedules, bound (with a question mark where the search was
- * cut short), violations. Below it stands what is not as expected, and one line that sums up.
+ * cut short), violations. Below it stands what is not as expected, what was found inside of steps, and one line that sums up.
  *
  * See also: verdict.ts (what the marks mean), html.ts.
  */
@@ -32,6 +32,7 @@ import {
   marks,
   nameOf,
   rowsOf,
+  stepsText,
   totalsOf,
   verdictColors,
   verdictOf,
@@ -80,13 +81,12 @@ export function tableText(report: CheckReport, style: TextStyle): string {
   const titles = Math.max(titleColumnsMin, ...rows.map((row) => widthOf(visible(row.title))));
   const titleColumns = Math.min(titles, columns - idColumns - 1 - cellsColumns);
   const layout = { form, idColumns, titleColumns, style: { ...style, columns } };
+  const table = [headLine(layout), ...rows.flatMap((row) => rowLines(row, layout)), "", ...wrap(legend(form), columns)];
   return [
-    headLine(layout),
-    ...rows.flatMap((row) => rowLines(row, layout)),
-    "",
-    ...wrap(legend(form), columns),
+    ...(rows.length === 0 ? [] : table),
     ...beyondLines(rows, layout.style),
     ...wrongLines(rows, layout.style),
+    ...stepsLines(report, layout.style),
     "",
     ...summaryLines(report, layout.style),
   ].join("\n");
@@ -163,6 +163,18 @@ function wrongLines(rows: readonly MatrixRow[], style: TextStyle): string[] {
     return [`${mark} ${head}`, ...rest.map((line) => `  ${line}`)];
   });
   return lines.length === 0 ? [] : ["", ...lines];
+}
+
+/** The search inside of steps, and what it has found there. */
+function stepsLines({ steps }: CheckReport, style: TextStyle): string[] {
+  if (steps === null) return [];
+  const verdict = steps.violations.length === 0 ? "expected" : "unexpected";
+  const [head = "", ...rest] = wrap(stepsText(steps), style.columns - 2);
+  const mark = colored(marks[verdict], verdictColors[verdict], style);
+  const found = steps.violations.flatMap(({ scenario, sentence, turns, calls }) =>
+    [`${scenario}: ${sentence}`, `turns: ${turns}`, ...calls].flatMap((line) => wrap(visible(line), style.columns - 2)),
+  );
+  return ["", `${mark} ${head}`, ...[...rest, ...found].map((line) => `  ${line}`)];
 }
 
 function summaryLines(report: CheckReport, style: TextStyle): string[] {

@@ -6,7 +6,7 @@
  * See also: result.ts.
  */
 import { type Color, several } from "./plain-text.js";
-import type { CheckReport, CheckResult } from "./result.js";
+import type { CheckReport, CheckResult, StepsResult } from "./result.js";
 
 export type Verdict = "expected" | "unexpected" | "incomplete";
 
@@ -48,9 +48,17 @@ export function verdictOf(result: CheckResult): Verdict {
   return found === (result.expected === "some") ? "expected" : "unexpected";
 }
 
-/** True where each result is complete and as expected, and there is one. */
-export function allExpected(results: readonly CheckResult[]): boolean {
-  return results.length > 0 && results.every((result) => verdictOf(result) === "expected");
+/** True where each result is complete and as expected, nothing was found inside of steps, and anything was looked at. */
+export function allExpected({ results, steps }: Pick<CheckReport, "results" | "steps">): boolean {
+  const isAny = results.length > 0 || steps !== null;
+  return isAny && !steps?.violations.length && results.every((result) => verdictOf(result) === "expected");
+}
+
+/** "steps of the page words: none found; 43 scenarios, 1,234,567 schedules, every interleaving". */
+export function stepsText({ scenarios, leftOut, schedules, violations }: StepsResult): string {
+  const found = violations.length === 0 ? "none found" : `${violations.length} found, none expected`;
+  const left = leftOut === 0 ? "" : `; ${several(leftOut, "longer scenario")} left out`;
+  return `steps of the page words: ${found}; ${several(scenarios, "scenario")}, ${several(schedules, "schedule")}, every interleaving${left}`;
 }
 
 /** "none found", "2 found, none expected", "none found so far, some expected". */
@@ -120,6 +128,8 @@ export function totalsOf(report: CheckReport): Totals {
   let schedules = 0;
   let states = 0;
   let beyond = 0;
+  schedules += report.steps?.schedules ?? 0;
+  states += report.steps?.states ?? 0;
   for (const result of report.results) {
     verdicts[verdictOf(result)] += 1;
     schedules += result.schedules;
@@ -129,7 +139,9 @@ export function totalsOf(report: CheckReport): Totals {
   const wrong: string[] = [];
   if (verdicts.unexpected > 0) wrong.push(`${verdicts.unexpected} not as expected`);
   if (verdicts.incomplete > 0) wrong.push(`${verdicts.incomplete} incomplete`);
-  if (report.results.length === 0) wrong.push("nothing was checked");
+  const inSteps = report.steps?.violations.length ?? 0;
+  if (inSteps > 0) wrong.push(`${inSteps} inside of steps`);
+  if (report.results.length === 0 && report.steps === null) wrong.push("nothing was checked");
   if (wrong.length === 0 && !report.ok) wrong.push("the check itself says so");
   return { schedules, states, beyond, verdicts, ok: wrong.length === 0, wrong: wrong.join(", ") };
 }

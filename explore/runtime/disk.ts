@@ -271,9 +271,7 @@ export class ModelStore {
       return hashOfNumbers(request.blocks);
     };
     const beside = "shared";
-    return this.#disk.grantsLater
-      ? this.#disk.request(what, grant, { beside })
-      : this.#disk.touch(what, grant, beside);
+    return this.#disk.grantsLater ? this.#disk.request(what, grant, { beside }) : this.#disk.touch(what, grant, beside);
   }
 
   cancelMkwrite(position: number, pageSize: number, blocks: number): Play<void> {

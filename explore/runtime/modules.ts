@@ -47,7 +47,7 @@ export class Modules {
     this.#globals = { ...globals, $own: { ...(globals["$own"] as object), WebAssembly: { Memory: memory } } };
     const words = source.words[mutant] ?? source.words[""];
     if (words === undefined) throw new Error("the page words were not transformed");
-    this.#substitutes = substitutesFor(machine, makeBuild(words.plain, machine.words));
+    this.#substitutes = substitutesFor(machine, makeBuild(words, machine.words));
   }
 
   /** @throws Error for a module that was not transformed */

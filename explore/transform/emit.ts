@@ -18,8 +18,10 @@ export interface Interleaved {
   readonly modules: Readonly<Record<string, string>>;
   /** "src/mapping/pin.ts:120", by number. */
   readonly sites: readonly string[];
-  /** The page words as `plain` functions and as `steps`, by mutant; "" for the sources as they are. */
-  readonly words: Readonly<Record<string, { readonly plain: string; readonly steps: string }>>;
+  /** The page words as plain functions, by mutant; "" for the sources as they are. */
+  readonly words: Readonly<Record<string, string>>;
+  /** The page words as steps that stop before each atomic operation, with tables as long as they are (../words/). */
+  readonly steps: string;
   /** Scenarios, as "explore/races/r06-title.ts". */
   readonly scenarios?: readonly string[];
   /** Which modules each mutant replaces: by the path of the original. */
@@ -69,7 +71,8 @@ export function interleave(scenarios: readonly string[], mutants: readonly Mutan
       },
     );
   }
-  return { modules, sites, words: wordsOf(mutants, root), mutants: replacementsOf(mutants) };
+  const steps = transform(wordsTexts(root), "steps");
+  return { modules, sites, words: wordsOf(mutants, root), steps, mutants: replacementsOf(mutants) };
 }
 
 function mutatedFiles(mutant: Mutant): string[] {
@@ -87,19 +90,21 @@ function placesOf(source: ts.SourceFile, root: string, sites: string[]): Sites {
   };
 }
 
-function wordsOf(mutants: readonly Mutant[], root: string): Interleaved["words"] {
+function wordsTexts(root: string): Map<string, string> {
   const files = ["src/sync/layout.ts", ...filesBelow("src/sync/words", root)];
-  const texts = new Map(files.map((file) => [file, readFileSync(join(root, file), "utf8")]));
+  return new Map(files.map((file) => [file, readFileSync(join(root, file), "utf8")]));
+}
+
+function wordsOf(mutants: readonly Mutant[], root: string): Interleaved["words"] {
+  const texts = wordsTexts(root);
   texts.set("src/sync/layout.ts", shortened(texts.get("src/sync/layout.ts") ?? ""));
-  const words: Record<string, { plain: string; steps: string }> = {
-    "": { plain: transform(texts, "plain"), steps: transform(texts, "steps") },
-  };
+  const words: Record<string, string> = { "": transform(texts, "plain") };
   for (const mutant of mutants) {
     if (!mutant.replacements.some(({ file }) => isWordsSource(file))) continue;
     const changed = new Map(
       [...texts].map(([file, text]) => [file, isWordsSource(file) ? replaced(file, text, mutant) : text]),
     );
-    words[mutant.name] = { plain: transform(changed, "plain"), steps: transform(changed, "steps") };
+    words[mutant.name] = transform(changed, "plain");
   }
   return words;
 }

@@ -13,7 +13,7 @@
  * See also: enumerator.ts; src/frames/locks.ts, which has the same loops for production.
  */
 import * as layout from "../../src/sync/layout.js";
-import type { Step, StepWords } from "./builds.js";
+import type { Step, StepWords } from "./reference.js";
 import { POINT_LOAD, POINT_STORE } from "./transform.js";
 import { remember, Track, type TracedMemory } from "./traced-memory.js";
 

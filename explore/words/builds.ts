@@ -9,20 +9,8 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Words } from "../../src/sync/words.js";
-import { runText, type StepOps } from "./reference.js";
+import { type StepsMaker, stepsOf } from "./reference.js";
 import { transform, type Sources } from "./transform.js";
-
-/** A step of the `steps` build: yields a point before each atomic operation, answers what the function answers. */
-export type Step = Generator<number, number, undefined>;
-
-type StepOf<F> = F extends (...taken: infer Taken) => number | void ? (...taken: Taken) => Step : never;
-
-/** The words' exports as generators; configure reaches no shared word and stays a function. */
-export type StepWords = { readonly [Name in keyof Omit<Words, "configure">]: StepOf<Words[Name]> } & Pick<
-  Words,
-  "configure"
->;
 
 export interface Replacement {
   /** Within src/sync: "words/lock.ts". */
@@ -71,10 +59,7 @@ export function referenceText(sources: Sources): string {
   return transform(sources, "plain");
 }
 
-export type StepsMaker = (ops: StepOps) => StepWords;
-
 /** A maker of step builds over any ops. The transform is done once. */
 export function stepsMaker(sources: Sources): StepsMaker {
-  const make = runText(transform(sources, "steps"));
-  return (ops) => make(ops) as StepWords;
+  return stepsOf(transform(sources, "steps"));
 }

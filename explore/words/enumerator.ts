@@ -16,7 +16,7 @@
  *
  * See also: run.ts, scenarios/.
  */
-import type { StepsMaker } from "./builds.js";
+import type { StepsMaker } from "./reference.js";
 import { readSchedule, Run, Violation, type Place, type Scenario } from "./run.js";
 
 export { Violation, type Scenario } from "./run.js";

@@ -1,7 +1,8 @@
 /**
- * What the builds of the page words call for atomic operations, and the reference: the plain build over Atomics.
+ * What the builds of the page words call for atomic operations, and builds made from their text: the reference, which is the plain
+ * build over Atomics, and the steps.
  *
- * Apart from builds.ts so that a worker can run the reference without loading a compiler: it is given the text.
+ * Apart from builds.ts so that they run without loading a compiler: who runs them is given the text.
  *
  * See also: builds.ts, traced-memory.ts (the operations of the explorer).
  */
@@ -32,10 +33,29 @@ export interface StepOps extends AtomicOps {
   count32(address: number, delta: number): void;
 }
 
+/** A step of the `steps` build: yields a point before each atomic operation, answers what the function answers. */
+export type Step = Generator<number, number, undefined>;
+
+type StepOf<F> = F extends (...taken: infer Taken) => number | void ? (...taken: Taken) => Step : never;
+
+/** The words' exports as generators; configure reaches no shared word and stays a function. */
+export type StepWords = { readonly [Name in keyof Omit<Words, "configure">]: StepOf<Words[Name]> } & Pick<
+  Words,
+  "configure"
+>;
+
+export type StepsMaker = (ops: StepOps) => StepWords;
+
 /** Runs the text of a build: the exports of the words over `ops`. */
 export function runText(text: string): (ops: AtomicOps) => unknown {
   // oxlint-disable-next-line typescript/no-implied-eval -- the text is made from this repository's own sources, in tests
   return new Function("ops", text) as (ops: AtomicOps) => unknown;
+}
+
+/** A maker of step builds from the text of the `steps` build. */
+export function stepsOf(text: string): StepsMaker {
+  const make = runText(text);
+  return (ops) => make(ops) as StepWords;
 }
 
 /** The words' exports over any operations. */

@@ -9,9 +9,9 @@
  */
 import * as layout from "../../src/sync/layout.js";
 import { Actor, type Play, type Script } from "./actors.js";
-import type { StepsMaker, StepWords } from "./builds.js";
 import { checkQuiet, checkWords } from "./check-words.js";
 import { Contention } from "./contention.js";
+import type { StepsMaker, StepWords } from "./reference.js";
 import { joined, TracedMemory } from "./traced-memory.js";
 import { configureWords, planWords, type WordsMemory, type WordsSize } from "./words-memory.js";
 

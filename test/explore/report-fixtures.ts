@@ -172,7 +172,7 @@ export function resultOf(over: Partial<CheckResult> = {}): CheckResult {
 }
 
 export function reportOf(results: readonly CheckResult[], over: Partial<CheckReport> = {}): CheckReport {
-  return { results, notApplicable: [], ok: true, seed: null, seconds: 12.3, ...over };
+  return { results, steps: null, notApplicable: [], ok: true, seed: null, seconds: 12.3, ...over };
 }
 
 const violationTexts = [

@@ -9,26 +9,9 @@ import { after, describe, it } from "node:test";
 import { mutate, readSources, stepsMaker } from "../../explore/words/builds.js";
 import { explore, replay, Violation } from "../../explore/words/enumerator.js";
 import type { Script } from "../../explore/words/actors.js";
-import type { Case } from "../../explore/words/scenarios/case.js";
-import { dirtyCases } from "../../explore/words/scenarios/dirty.js";
+import { allCases } from "../../explore/words/cases.js";
 import { lockCases } from "../../explore/words/scenarios/locks.js";
-import { readerCases } from "../../explore/words/scenarios/readers.js";
-import { recoveryCases } from "../../explore/words/scenarios/recovery.js";
-import { tableCases } from "../../explore/words/scenarios/table.js";
-import { transferCases } from "../../explore/words/scenarios/transfers.js";
-import { viewCases } from "../../explore/words/scenarios/views.js";
-import { waiterCases } from "../../explore/words/scenarios/waiters.js";
 
-const cases: readonly Case[] = [
-  ...lockCases,
-  ...tableCases,
-  ...waiterCases,
-  ...dirtyCases,
-  ...viewCases,
-  ...readerCases,
-  ...transferCases,
-  ...recoveryCases,
-];
 const sources = readSources();
 const make = stepsMaker(sources);
 
@@ -42,7 +25,7 @@ describe("interleavings of the page words", () => {
     ),
   );
 
-  for (const scenario of cases) {
+  for (const scenario of allCases) {
     it(`${scenario.name}: nothing goes wrong in any order`, () => {
       const startMs = performance.now();
       try {
@@ -82,7 +65,7 @@ describe("interleavings of the page words", () => {
 
   it("every scenario has a mutant", () => {
     assert.deepEqual(
-      cases.filter(({ mutants }) => mutants.length === 0).map(({ name }) => name),
+      allCases.filter(({ mutants }) => mutants.length === 0).map(({ name }) => name),
       [],
     );
   });
@@ -90,7 +73,7 @@ describe("interleavings of the page words", () => {
 
 describe("the enumerator", () => {
   it("finds as many ends when every operation is a point of choice", () => {
-    const small = cases.filter(({ name }) =>
+    const small = allCases.filter(({ name }) =>
       /^(a late exclusive lock|a counted put|a hit|a wait is given up)/.test(name),
     );
     assert.equal(small.length, 4);

@@ -21,6 +21,8 @@ export interface Mutant {
 
 export interface Case extends Scenario {
   readonly mutants: readonly Mutant[];
+  /** Takes most of a second or more: nothing for a quick check. */
+  readonly isLong?: boolean;
 }
 
 /** A mutant of one replacement. */

@@ -134,6 +134,7 @@ export const dirtyCases: readonly Case[] = [
   },
   {
     name: "an unmodified write pin, a write and a write-back",
+    isLong: true,
     size,
     prepare: addPage(0, 0),
     actors: [pinUnmodified, write(2), writeBack(layout.OUTCOME_STABLE)],
@@ -149,6 +150,7 @@ export const dirtyCases: readonly Case[] = [
   },
   {
     name: "an unmodified write pin, a counted writer and its snapshot",
+    isLong: true,
     size,
     prepare: inTurn(addPage(0, 0), pinAs(2)),
     actors: [pinUnmodified, writeCounted(2), writeBack(layout.OUTCOME_UNSTABLE)],

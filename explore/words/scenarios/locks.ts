@@ -206,6 +206,7 @@ export const lockCases: readonly Case[] = [
   },
   {
     name: "two upgraders of a page and a sharer",
+    isLong: true,
     size: { frames: 1, nodes: 3 },
     prepare: addPage(0, 0),
     actors: [upgradeOrLeave, upgradeOrLeave, tryVisit("shared", 0, 0, 0)],

@@ -49,6 +49,7 @@ const [first = 0, second = 0, third = 0, fourth = 0] = sameBucket;
 export const tableCases: readonly Case[] = [
   {
     name: "two misses of one page",
+    isLong: true,
     size: { frames: 3 },
     actors: [fault(0, 0), fault(0, 0), fault(0, 0)],
     mutants: [

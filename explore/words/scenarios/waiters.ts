@@ -111,6 +111,7 @@ const pushTag = "let pushed: u64 = ((free >> 32) + 1) << 32 | ";
 export const waiterCases: readonly Case[] = [
   {
     name: "exclusive and shared locks with waiters",
+    isLong: true,
     size: { frames: 1, nodes: 3 },
     prepare: addPage(0, 0),
     actors: [visit("exclusive", 0, 0, 0), visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0)],
@@ -132,6 +133,7 @@ export const waiterCases: readonly Case[] = [
   },
   {
     name: "an aborted wait while it is granted",
+    isLong: true,
     size: { frames: 1, nodes: 3 },
     prepare: inTurn(addPage(0, 0), lockAs(1)),
     actors: [letGoOwned, impatient("exclusive", 0, 0, 0), visit("shared", 0, 0, 0)],
@@ -152,6 +154,7 @@ export const waiterCases: readonly Case[] = [
   },
   {
     name: "waits are dismissed while one goes on to another page",
+    isLong: true,
     size: { frames: 2, nodes: 1 },
     prepare: inTurn(addPage(0, 0), addPage(0, 1), lockAs(1)),
     actors: [
