@@ -13,8 +13,7 @@
  * See also: enumerator.ts; src/frames/locks.ts, which has the same loops for production.
  */
 import * as layout from "../../src/sync/layout.js";
-import type { Step, StepWords } from "./reference.js";
-import { POINT_LOAD, POINT_STORE } from "./transform.js";
+import { POINT_LOAD, POINT_STORE, type Step, type StepWords } from "./reference.js";
 import { remember, Track, type TracedMemory } from "./traced-memory.js";
 
 /** A piece of a script: points out, an answer at the end. */

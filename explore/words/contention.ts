@@ -10,7 +10,7 @@
  *
  * See also: enumerator.ts (why that is sound).
  */
-import { POINT_COUNT, POINT_LOAD } from "./transform.js";
+import { POINT_COUNT, POINT_LOAD } from "./reference.js";
 
 export class Contention {
   /** Set when a contended word shows a new side. */

@@ -33,6 +33,14 @@ export interface StepOps extends AtomicOps {
   count32(address: number, delta: number): void;
 }
 
+/** Kinds of scheduling points, the lower two bits of what a `steps` function yields. */
+export const POINT_LOAD = 0;
+export const POINT_STORE = 1;
+/** Reads and writes: compare and swap, an addition whose result is used. */
+export const POINT_UPDATE = 2;
+/** An addition whose result nobody uses; such additions commute. */
+export const POINT_COUNT = 3;
+
 /** A step of the `steps` build: yields a point before each atomic operation, answers what the function answers. */
 export type Step = Generator<number, number, undefined>;
 

@@ -8,16 +8,8 @@
  * See also: transform.ts.
  */
 import ts from "typescript-api";
-import {
-  complain,
-  POINT_COUNT,
-  POINT_LOAD,
-  POINT_STORE,
-  POINT_UPDATE,
-  type Declarations,
-  type Mode,
-  type Type,
-} from "./words-language.js";
+import { POINT_COUNT, POINT_LOAD, POINT_STORE, POINT_UPDATE } from "./reference.js";
+import { complain, type Declarations, type Mode, type Type } from "./words-language.js";
 
 /** An expression in JavaScript. `integer` is set where it is a constant without a type. */
 export interface Value {

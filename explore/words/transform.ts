@@ -18,7 +18,7 @@ import ts from "typescript-api";
 import { Expressions } from "./transform-expressions.js";
 import { complain, typeOf, type Declarations, type Mode, type Type, type WordsFunction } from "./words-language.js";
 
-export { POINT_COUNT, POINT_LOAD, POINT_STORE, POINT_UPDATE, type Mode } from "./words-language.js";
+export type { Mode } from "./words-language.js";
 
 /** Path to text; the path ending in words/index.ts names the exports. */
 export type Sources = ReadonlyMap<string, string>;

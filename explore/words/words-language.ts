@@ -10,14 +10,6 @@ import ts from "typescript-api";
 
 export type Mode = "plain" | "steps";
 
-/** Kinds of scheduling points, the lower two bits of what a `steps` function yields. */
-export const POINT_LOAD = 0;
-export const POINT_STORE = 1;
-/** Reads and writes: compare and swap, an addition whose result is used. */
-export const POINT_UPDATE = 2;
-/** An addition whose result nobody uses; such additions commute. */
-export const POINT_COUNT = 3;
-
 export type Type = "u16" | "u32" | "i32" | "u64" | "f64" | "bool" | "void";
 
 export interface WordsFunction {

@@ -13,6 +13,7 @@ import { PinfoldError } from "../base/errors.js";
 type Parser = <Value>(parse: (text: string) => Value) => (text: string) => Value;
 
 interface CheckFlags {
+  readonly scenario?: readonly string[];
   readonly without?: readonly string[];
   readonly protocol?: string;
   readonly quick?: boolean;
@@ -54,7 +55,8 @@ export function checkCommand(parser: Parser, version: string): Command {
     .description(
       "Run every interleaving of the cache's code, for each race of docs/races.md, with and without its guard.",
     )
-    .argument("[race...]", "races such as R6; default: all")
+    .argument("[race...]", "races such as R6, or steps: what is inside of the page words' steps; default: all")
+    .addOption(new Option("--scenario <race>", "the same as an argument; several: R4,R6").argParser(names))
     .addOption(new Option("--without <race>", "only without the guard of this race; several: R7,R9").argParser(names))
     .addOption(new Option("--protocol <name>", "only this pin protocol").choices(["reference", "locked", "counted"]))
     .option("--quick", "at most one preemption: under half a minute")
@@ -77,7 +79,9 @@ export function checkCommand(parser: Parser, version: string): Command {
       "\nExit status: 0 where every result is as expected and complete (--replay: where the same went wrong again), else 1.",
     )
     .action(async (races: string[], flags: CheckFlags) => {
-      if (!(await check(races.map(raceName), flags, version))) process.exitCode = 1;
+      const { scenario = [], ...others } = flags;
+      const wanted = [...races.map(raceName), ...scenario];
+      if (!(await check([...new Set(wanted)], others, version))) process.exitCode = 1;
     });
 }
 
