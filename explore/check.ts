@@ -5,7 +5,7 @@
  *
  * See also: check/, races/, search/, report/; src/cli/check.ts (the command).
  */
-import { searchAll, type CrewOptions } from "./check/crew.js";
+import { type CrewOptions, newStop, searchAll } from "./check/crew.js";
 import { type CheckTask, interleavedUrl } from "./check/tasks.js";
 import { StepsThread } from "./check/steps.js";
 import type { CheckReport, StepsResult } from "./report/result.js";
@@ -39,9 +39,9 @@ type Both = Pick<CheckReport, "results" | "steps">;
 
 /** The steps beside the tasks where there may be several threads, else before them. */
 async function searchBoth(tasks: readonly CheckTask[], options: CheckOptions & { readonly url: URL }): Promise<Both> {
-  const { url, steps: wanted = "no", jobs, onSteps } = options;
+  const { url, steps: wanted = "no", jobs, stop = newStop(), onSteps } = options;
   if (wanted === "no") return { results: await searchAll(tasks, options), steps: null };
-  const thread = new StepsThread({ url: url.href, quick: wanted === "quick" });
+  const thread = new StepsThread({ url: url.href, quick: wanted === "quick", stop });
   try {
     const steps = thread.result.then((result) => {
       onSteps?.(result);

@@ -8,6 +8,7 @@ import { systemClock } from "../src/base/clock.js";
 import { PinfoldError } from "../src/base/errors.js";
 import { newNumber } from "../src/base/random.js";
 import { check } from "./check.js";
+import { newStop } from "./check/crew.js";
 import { replayed } from "./check/replays.js";
 import { type CheckTask, notApplicable, readInterleaved, type Selection, tasksOf } from "./check/tasks.js";
 import type { ProtocolName } from "./races/scenario.js";
@@ -62,8 +63,12 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
     total: tasks.length + (steps === "no" ? 0 : 1),
     color: styleOf(process.stderr, process.env).color,
   });
+  const stop = newStop();
+  const onSignal = () => stopSearches(stop, live);
+  process.once("SIGINT", onSignal);
   try {
     const report = await check(tasks, {
+      stop,
       nowMs: () => systemClock.nowMs(),
       notApplicable: isAll(named) ? notApplicable : [],
       steps,
@@ -78,7 +83,15 @@ export async function runCheck(command: CheckCommand): Promise<boolean> {
     return report.ok;
   } finally {
     live.end();
+    process.removeListener("SIGINT", onSignal);
   }
+}
+
+/** What has been found by now is reported; the next signal ends the process. */
+function stopSearches(stop: Int32Array, live: Progress): void {
+  Atomics.store(stop, 0, 1);
+  live.end();
+  process.stderr.write("stopping: what was not searched is reported as incomplete; once more ends it at once\n");
 }
 
 type Named = Pick<Selection, "races" | "without" | "protocol">;

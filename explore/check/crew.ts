@@ -18,6 +18,8 @@ import type { CheckTask } from "./tasks.js";
 export interface CrewOptions {
   readonly url: URL;
   readonly nowMs: () => number;
+  /** A word of shared memory: whoever makes it not 0 ends all searches, which are incomplete then. */
+  readonly stop?: Int32Array;
   /** Threads; as many as there are processors without it. */
   readonly jobs?: number;
   /** Deep searches, which share this time. */
@@ -29,6 +31,11 @@ export interface CrewOptions {
 /** @throws Error with the search's name where its thread fails */
 export async function searchAll(tasks: readonly CheckTask[], options: CrewOptions): Promise<CheckResult[]> {
   return tasks.length === 0 ? [] : new Crew(tasks, options).run();
+}
+
+/** What ends searches, when it is made another number than 0. */
+export function newStop(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 }
 
 class Crew {
@@ -65,9 +72,9 @@ class Crew {
 
   /** Another thread; `resolve` when the last search of all is done. */
   #employ(resolve: () => void, reject: (error: Error) => void): void {
-    const { url, onProgress, onResult } = this.#options;
+    const { url, stop = newStop(), onProgress, onResult } = this.#options;
     const thread = new Worker(new URL("./search-thread.js", import.meta.url), {
-      workerData: { url: url.href } satisfies ThreadData,
+      workerData: { url: url.href, stop } satisfies ThreadData,
     });
     this.#threads.push(thread);
     let at = this.#order(thread);

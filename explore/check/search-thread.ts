@@ -12,6 +12,8 @@ import { type CheckTask, readInterleaved } from "./tasks.js";
 export interface ThreadData {
   /** Of what the build has made. */
   readonly url: string;
+  /** A word of shared memory: not 0 ends all searches. */
+  readonly stop: Int32Array;
 }
 
 export interface Order {
@@ -23,13 +25,15 @@ export type Answer = { readonly progress: SearchProgress } | { readonly result: 
 
 if (parentPort !== null) {
   const port = parentPort;
-  const source = readInterleaved(new URL((workerData as ThreadData).url));
+  const { url, stop } = workerData as ThreadData;
+  const source = readInterleaved(new URL(url));
   const answer = (message: Answer) => port.postMessage(message);
   port.on("message", ({ task, depth }: Order) => {
     const result = searchOne(source, task, {
       nowMs: () => systemClock.nowMs(),
       onProgress: (progress) => answer({ progress }),
       depth,
+      isStopped: () => Atomics.load(stop, 0) !== 0,
     });
     answer({ result });
   });

@@ -37,6 +37,8 @@ export interface SearchRun {
   readonly nowMs: () => number;
   readonly onProgress: (progress: SearchProgress) => void;
   readonly depth?: Depth | undefined;
+  /** Asked now and then: true ends the search, which is incomplete then. */
+  readonly isStopped?: (() => boolean) | undefined;
 }
 
 /** What was reached; the world is one in which the violations happen. */
@@ -45,6 +47,7 @@ interface Reached extends Pick<CheckResult, "schedules" | "states" | "complete" 
   readonly world: World;
 }
 
+const nothingBeyond: Beyond = { bound: null, schedules: 0, walks: 0, priorities: 0 };
 /** Schedules of one search that is not deep; what needs more is incomplete. */
 const schedulesMax = 5_000_000;
 const boundMost = 250;
@@ -63,6 +66,7 @@ const priorityPointsMax = 5_000;
 export function searchOne(source: Interleaved, task: CheckTask, run: SearchRun): CheckResult {
   const startMs = run.nowMs();
   const { race, title, protocol, without, expected } = task;
+  if (run.isStopped?.() === true) return notBegun(task, run.depth !== undefined);
   const reached = run.depth === undefined ? searchUpTo(source, task, run) : searchDeep(source, task, run, run.depth);
   const { world, schedules, states, complete, bound, violations, beyond } = reached;
   const [first] = violations;
@@ -87,13 +91,35 @@ export function searchOne(source: Interleaved, task: CheckTask, run: SearchRun):
   };
 }
 
+/** Of a search that was stopped before it began. */
+function notBegun({ race, title, protocol, without, expected, bound }: CheckTask, isDeep: boolean): CheckResult {
+  return {
+    race,
+    title,
+    protocol,
+    without,
+    schedules: 0,
+    states: 0,
+    bound,
+    complete: false,
+    violations: [],
+    expected,
+    schedule: [],
+    turns: "",
+    preemptions: 0,
+    seconds: 0,
+    beyond: isDeep ? nothingBeyond : null,
+  };
+}
+
 /** Where something is expected, with few preemptions first: most is found with one or two. */
-function searchUpTo(source: Interleaved, task: CheckTask, { onProgress }: SearchRun): Reached {
+function searchUpTo(source: Interleaved, task: CheckTask, { onProgress, isStopped }: SearchRun): Reached {
   const world = worldOf(source, task);
   const upTo = (bound: number) =>
     search(world, {
       bound,
       schedulesMax,
+      ...(isStopped && { isStopped }),
       progress: ({ schedules }) => onProgress({ schedules, bound, isRandom: false }),
     });
   for (let few = task.expected === "some" ? 0 : task.bound; few < task.bound; few++) {
@@ -111,7 +137,8 @@ function searchDeep(source: Interleaved, task: CheckTask, run: SearchRun, depth:
 }
 
 /** With more and more preemptions. What is reported is the highest bound that was completed. */
-function searchBounds(source: Interleaved, task: CheckTask, { nowMs, onProgress }: SearchRun, endMs: number): Reached {
+function searchBounds(source: Interleaved, task: CheckTask, run: SearchRun, endMs: number): Reached {
+  const { nowMs, onProgress, isStopped } = run;
   const world = worldOf(source, task, "exactly");
   let reached: Reached | undefined;
   for (let bound = task.bound; ; bound++) {
@@ -120,13 +147,13 @@ function searchBounds(source: Interleaved, task: CheckTask, { nowMs, onProgress 
       statesMax: deepStatesMax,
       millisecondsMax: Math.max(0, endMs - nowMs()),
       nowMs,
+      ...(isStopped && { isStopped }),
       progress: ({ schedules }) => onProgress({ schedules, bound, isRandom: false }),
     });
     const isLast = !result.complete || result.bound === null || bound === boundMost;
     const { schedules } = result;
-    const beyond: Beyond = { bound: null, schedules: 0, walks: 0, priorities: 0 };
-    if (result.complete || reached === undefined) reached = { ...result, world, beyond };
-    else reached = { ...reached, violations: result.violations, beyond: { ...beyond, bound, schedules } };
+    if (result.complete || reached === undefined) reached = { ...result, world, beyond: nothingBeyond };
+    else reached = { ...reached, violations: result.violations, beyond: { ...nothingBeyond, bound, schedules } };
     if (isLast) return reached;
   }
 }
@@ -139,7 +166,7 @@ interface RandomRun extends SearchRun {
 }
 
 function searchOn(source: Interleaved, task: CheckTask, run: RandomRun): Reached {
-  const { nowMs, onProgress, seed, endMs, reached } = run;
+  const { nowMs, onProgress, isStopped, seed, endMs, reached } = run;
   const world = worldOf(source, task, "exactly");
   const first = Math.imul(seed, seedSpread) >>> 0;
   let walks = 0;
@@ -152,6 +179,7 @@ function searchOn(source: Interleaved, task: CheckTask, run: RandomRun): Reached
       schedulesMax: runsPerRound,
       millisecondsMax: Math.max(0, endMs - nowMs()),
       nowMs,
+      ...(isStopped && { isStopped }),
       ...(depth !== undefined && { depth, pointsMax: priorityPointsMax }),
     });
     if (depth === undefined) walks += result.schedules;
@@ -159,7 +187,7 @@ function searchOn(source: Interleaved, task: CheckTask, run: RandomRun): Reached
     onProgress({ schedules: walks + priorities, bound: null, isRandom: true });
     const isOver = result.violations.length > 0 || walks + priorities === before || nowMs() >= endMs;
     if (!isOver) continue;
-    const beyond: Beyond = { bound: null, schedules: 0, ...reached.beyond, walks, priorities };
+    const beyond: Beyond = { ...nothingBeyond, ...reached.beyond, walks, priorities };
     const { violations } = result;
     return { ...reached, world, violations, beyond };
   }

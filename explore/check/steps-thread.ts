@@ -9,6 +9,8 @@ import { searchSteps, type StepsOrder } from "./steps.js";
 import { readInterleaved } from "./tasks.js";
 
 if (parentPort !== null) {
-  const { url, quick } = workerData as StepsOrder;
-  parentPort.postMessage(searchSteps(readInterleaved(new URL(url)).steps, quick, () => systemClock.nowMs()));
+  const { url, quick, stop } = workerData as StepsOrder;
+  const nowMs = () => systemClock.nowMs();
+  const isStopped = () => Atomics.load(stop, 0) !== 0;
+  parentPort.postMessage(searchSteps(readInterleaved(new URL(url)).steps, { quick, nowMs, isStopped }));
 }

@@ -7,7 +7,7 @@
 import { Worker } from "node:worker_threads";
 import type { StepsResult, StepsViolation } from "../report/result.js";
 import { allCases } from "../words/cases.js";
-import { explore, replay, Violation } from "../words/enumerator.js";
+import { explore, replay, Stopped, Violation } from "../words/enumerator.js";
 import { type StepsMaker, stepsOf } from "../words/reference.js";
 import type { Scenario } from "../words/run.js";
 
@@ -16,28 +16,48 @@ export interface StepsOrder {
   readonly url: string;
   /** Without the scenarios that take long. */
   readonly quick: boolean;
+  /** As of search-thread.ts. */
+  readonly stop: Int32Array;
+}
+
+export interface StepsRun extends Pick<StepsOrder, "quick"> {
+  readonly nowMs: () => number;
+  readonly isStopped?: () => boolean;
 }
 
 /** All scenarios, each in every interleaving; `text` is that of the steps. @throws Error where one has more states than it may */
-export function searchSteps(text: string, quick: boolean, nowMs: () => number): StepsResult {
+export function searchSteps(text: string, { quick, nowMs, isStopped = () => false }: StepsRun): StepsResult {
   const startMs = nowMs();
   const make = stepsOf(text);
   const cases = allCases.filter(({ isLong = false }) => !(quick && isLong));
   const violations: StepsViolation[] = [];
   let schedules = 0;
   let states = 0;
-  for (const scenario of cases) {
-    try {
-      const found = explore(scenario, make);
-      schedules += found.schedules;
-      states += found.states;
-    } catch (error) {
-      if (!(error instanceof Violation)) throw error;
-      violations.push(violationOf(scenario, make, error));
+  let scenarios = 0;
+  try {
+    for (const scenario of cases) {
+      try {
+        const found = explore(scenario, make, { isStopped });
+        schedules += found.schedules;
+        states += found.states;
+      } catch (error) {
+        if (!(error instanceof Violation)) throw error;
+        violations.push(violationOf(scenario, make, error));
+      }
+      scenarios++;
     }
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
   }
-  const leftOut = allCases.length - cases.length;
-  return { scenarios: cases.length, leftOut, schedules, states, violations, seconds: (nowMs() - startMs) / 1000 };
+  return {
+    scenarios,
+    leftOut: allCases.length - cases.length,
+    complete: scenarios === cases.length,
+    schedules,
+    states,
+    violations,
+    seconds: (nowMs() - startMs) / 1000,
+  };
 }
 
 function violationOf({ name, ...scenario }: Scenario, make: StepsMaker, error: Violation): StepsViolation {

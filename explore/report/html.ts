@@ -24,6 +24,7 @@ import {
   nameOf,
   rowsOf,
   stepsText,
+  stepsVerdictOf,
   type Totals,
   totalsOf,
   type Verdict,
@@ -192,7 +193,7 @@ const meanings: Readonly<Record<Verdict, string>> = {
 /** The search inside of steps, and what it has found there. */
 function stepsMarkup({ steps }: CheckReport): Markup {
   if (steps === null) return nothing;
-  const verdict = steps.violations.length === 0 ? "expected" : "unexpected";
+  const verdict = stepsVerdictOf(steps);
   const found = steps.violations.map(
     ({ scenario, sentence, turns, calls }) =>
       markup`<li><b>${scenario}</b>: ${sentence}. Turns: <code>${turns}</code>

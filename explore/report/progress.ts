@@ -11,7 +11,17 @@ import type { WriteStream } from "node:tty";
 import { type Clock, systemClock } from "../../src/base/clock.js";
 import { colored, columnsMin, cut, secondsText, several, shortCount, visible } from "./plain-text.js";
 import type { CheckResult, StepsResult } from "./result.js";
-import { beyondText, boundText, findingText, marks, nameOf, stepsText, verdictColors, verdictOf } from "./verdict.js";
+import {
+  beyondText,
+  boundText,
+  findingText,
+  marks,
+  nameOf,
+  stepsText,
+  stepsVerdictOf,
+  verdictColors,
+  verdictOf,
+} from "./verdict.js";
 
 const drawPeriodMs = 100;
 /** The rate is of the schedules since this long ago, or since the search began. */
@@ -118,7 +128,7 @@ export class Progress {
   /** The search inside of steps is done. */
   finishedSteps(result: StepsResult): void {
     this.#done += 1;
-    const verdict = result.violations.length === 0 ? "expected" : "unexpected";
+    const verdict = stepsVerdictOf(result);
     if (this.#out.isTTY === true && verdict === "expected") return;
     const mark = colored(marks[verdict], verdictColors[verdict], { color: this.#color });
     this.#out.write(`${this.#clear()}${mark} ${stepsText(result)}, ${secondsText(result.seconds)}\n`);

@@ -73,7 +73,10 @@ export interface StepsViolation {
 
 /** The search inside of the steps of the page words, which all results take for one operation each. Every interleaving of its scenarios. */
 export interface StepsResult {
+  /** Scenarios that were searched. */
   readonly scenarios: number;
+  /** False: it was stopped before all of them were searched. */
+  readonly complete: boolean;
   /** Scenarios that a quick check leaves out. */
   readonly leftOut: number;
   readonly schedules: number;

@@ -33,6 +33,7 @@ import {
   nameOf,
   rowsOf,
   stepsText,
+  stepsVerdictOf,
   totalsOf,
   verdictColors,
   verdictOf,
@@ -168,7 +169,7 @@ function wrongLines(rows: readonly MatrixRow[], style: TextStyle): string[] {
 /** The search inside of steps, and what it has found there. */
 function stepsLines({ steps }: CheckReport, style: TextStyle): string[] {
   if (steps === null) return [];
-  const verdict = steps.violations.length === 0 ? "expected" : "unexpected";
+  const verdict = stepsVerdictOf(steps);
   const [head = "", ...rest] = wrap(stepsText(steps), style.columns - 2);
   const mark = colored(marks[verdict], verdictColors[verdict], style);
   const found = steps.violations.flatMap(({ scenario, sentence, turns, calls }) =>

@@ -50,13 +50,20 @@ export function verdictOf(result: CheckResult): Verdict {
 
 /** True where each result is complete and as expected, nothing was found inside of steps, and anything was looked at. */
 export function allExpected({ results, steps }: Pick<CheckReport, "results" | "steps">): boolean {
-  const isAny = results.length > 0 || steps !== null;
-  return isAny && !steps?.violations.length && results.every((result) => verdictOf(result) === "expected");
+  const verdicts = results.map(verdictOf);
+  if (steps !== null) verdicts.push(stepsVerdictOf(steps));
+  return verdicts.length > 0 && verdicts.every((verdict) => verdict === "expected");
+}
+
+export function stepsVerdictOf({ violations, complete }: StepsResult): Verdict {
+  if (violations.length > 0) return "unexpected";
+  return complete ? "expected" : "incomplete";
 }
 
 /** "steps of the page words: none found; 43 scenarios, 1,234,567 schedules, every interleaving". */
-export function stepsText({ scenarios, leftOut, schedules, violations }: StepsResult): string {
-  const found = violations.length === 0 ? "none found" : `${violations.length} found, none expected`;
+export function stepsText({ scenarios, complete, leftOut, schedules, violations }: StepsResult): string {
+  const soFar = complete ? "none found" : "cut short, none found so far";
+  const found = violations.length === 0 ? soFar : `${violations.length} found, none expected`;
   const left = leftOut === 0 ? "" : `; ${several(leftOut, "longer scenario")} left out`;
   return `steps of the page words: ${found}; ${several(scenarios, "scenario")}, ${several(schedules, "schedule")}, every interleaving${left}`;
 }
@@ -139,8 +146,9 @@ export function totalsOf(report: CheckReport): Totals {
   const wrong: string[] = [];
   if (verdicts.unexpected > 0) wrong.push(`${verdicts.unexpected} not as expected`);
   if (verdicts.incomplete > 0) wrong.push(`${verdicts.incomplete} incomplete`);
-  const inSteps = report.steps?.violations.length ?? 0;
-  if (inSteps > 0) wrong.push(`${inSteps} inside of steps`);
+  const inside = report.steps === null ? "expected" : stepsVerdictOf(report.steps);
+  if (inside === "unexpected") wrong.push(`${report.steps?.violations.length} inside of steps`);
+  if (inside === "incomplete") wrong.push("steps incomplete");
   if (report.results.length === 0 && report.steps === null) wrong.push("nothing was checked");
   if (wrong.length === 0 && !report.ok) wrong.push("the check itself says so");
   return { schedules, states, beyond, verdicts, ok: wrong.length === 0, wrong: wrong.join(", ") };

@@ -22,17 +22,19 @@ export interface SearchLimits {
   readonly millisecondsMax?: number;
   /** Milliseconds since any time. */
   readonly nowMs?: () => number;
+  /** Asked now and then: true ends the search. */
+  readonly isStopped?: () => boolean;
   /** Called now and then, after a number of runs. */
   readonly progress?: (progress: Progress) => void;
 }
 
 /** What a search was cut short by; "violation": as many were found as were asked for. */
-export type CutBy = "schedules" | "states" | "points" | "milliseconds" | "passes" | "violation";
+export type CutBy = "schedules" | "states" | "points" | "milliseconds" | "stopped" | "passes" | "violation";
 
 export const pointsMaxDefault = 20_000;
 export const statesMaxDefault = 2_000_000;
 
-/** Runs from one look at the clock to the next, and from one report of progress to the next. */
+/** Runs from one look at the clock, and for a stop, to the next, and from one report of progress to the next. */
 const runsPerLook = 32;
 const runsPerReport = 1024;
 
@@ -42,6 +44,7 @@ export class Meter {
   readonly #schedulesMax: number;
   readonly #nowMs: (() => number) | undefined;
   readonly #endMs: number;
+  readonly #isStopped: (() => boolean) | undefined;
   readonly #progress: ((progress: Progress) => void) | undefined;
 
   /** @throws Error for a time limit without a clock */
@@ -51,14 +54,17 @@ export class Meter {
     this.#schedulesMax = limits.schedulesMax ?? Infinity;
     this.#nowMs = millisecondsMax === undefined ? undefined : nowMs;
     this.#endMs = (this.#nowMs?.() ?? 0) + (millisecondsMax ?? 0);
+    this.#isStopped = limits.isStopped;
     this.#progress = limits.progress;
   }
 
   /** Before a run: counts it, unless a limit forbids it. */
   begin(states: number): CutBy | undefined {
     if (this.runs >= this.#schedulesMax) return "schedules";
-    if (this.#nowMs !== undefined && this.runs % runsPerLook === 0 && this.#nowMs() >= this.#endMs)
-      return "milliseconds";
+    if (this.runs % runsPerLook === 0) {
+      if (this.#nowMs !== undefined && this.#nowMs() >= this.#endMs) return "milliseconds";
+      if (this.#isStopped?.() === true) return "stopped";
+    }
     this.runs++;
     if (this.#progress !== undefined && this.runs % runsPerReport === 0)
       this.#progress({ schedules: this.runs, states });

@@ -39,6 +39,13 @@ export interface ExplorationLimits {
   readonly warmUpRuns?: number;
   /** Makes every operation a point of choice: to see that leaving some out loses no end. */
   readonly everyPoint?: boolean;
+  /** Asked now and then: true ends it. */
+  readonly isStopped?: () => boolean;
+}
+
+/** It was stopped before its end. */
+export class Stopped extends Error {
+  override readonly name = "Stopped";
 }
 
 const statesMaxDefault = 2_000_000;
@@ -46,15 +53,17 @@ const warmUpRunsDefault = 200;
 /** Choices of one random run; a pair of actors may well spin. */
 const warmUpChoicesMax = 2_000;
 const passesMax = 1_000;
+/** Schedules from one look for a stop to the next. */
+const schedulesPerLook = 64;
 
-/** Explores everything. @throws Violation */
+/** Explores everything. @throws Violation; Stopped */
 export function explore(scenario: Scenario, make: StepsMaker, limits: ExplorationLimits = {}): Exploration {
   const run = new Run(scenario, make);
   run.contention.everyPoint = limits.everyPoint ?? false;
   warmUp(run, limits.warmUpRuns ?? warmUpRunsDefault);
   for (let passes = 1; passes < passesMax; passes++) {
     run.contention.learnt = false;
-    const result = new Pass(run, limits.statesMax ?? statesMaxDefault).run();
+    const result = new Pass(run, limits.statesMax ?? statesMaxDefault, limits.isStopped).run();
     if (result !== undefined) return { ...result, points: run.points, passes };
   }
   throw new Error("contended words were found in every pass");
@@ -106,6 +115,7 @@ interface Choice {
 class Pass {
   readonly #run: Run;
   readonly #statesMax: number;
+  readonly #isStopped: (() => boolean) | undefined;
   /** States by hash, numbered as they are met. */
   readonly #states = new Map<number, number>();
   readonly #ends: number[] = [];
@@ -118,12 +128,13 @@ class Pass {
   readonly #choices: Choice[] = [];
   #schedules = 0;
 
-  constructor(run: Run, statesMax: number) {
+  constructor(run: Run, statesMax: number, isStopped: (() => boolean) | undefined) {
     this.#run = run;
     this.#statesMax = statesMax;
+    this.#isStopped = isStopped;
   }
 
-  /** Undefined where a contended word was found on the way: something may have been left out. @throws Violation */
+  /** Undefined where a contended word was found on the way: something may have been left out. @throws Violation; Stopped */
   run(): Omit<Exploration, "points" | "passes"> | undefined {
     this.#run.start();
     let choice = this.#enter();
@@ -131,7 +142,7 @@ class Pass {
       this.#run.choose(choice.enabled[choice.taken] as number);
       choice = this.#enter();
       if (choice !== undefined) continue;
-      this.#schedules++;
+      if (this.#schedules++ % schedulesPerLook === 0 && this.#isStopped?.() === true) throw new Stopped();
       choice = this.#backtrack();
     }
     if (this.#run.contention.learnt) return undefined;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { CheckReport } from "../../explore/report/result.js";
 import { scratchFolder } from "../nbd/fixture.js";
 import { mainPath, Program, Undo } from "../real/server-process.js";
@@ -85,6 +86,21 @@ test("what is incomplete is not ok, and says so by its status", async (t) => {
   assert.equal(code, 1);
   assert.match(stdout, /R9 locked: up to 9 preemptions cut short, then [\d,]+ random schedules\n/);
   assert.match(stdout, /NOT OK:\s1 incomplete\n$/);
+});
+
+test("a first signal ends the searches, and what was found by then is reported", async (t) => {
+  const line = ["check", "R4", "R9", "--protocol", "locked", "--deep", "1h", "--jobs", "1", "--json"];
+  const program = new Program(new Undo(t), process.execPath, [mainPath, ...line], { cwd: scratchFolder(t) });
+  for (let waitedMs = 0; !/✓ R4/.test(program.stderr) && waitedMs < 60_000; waitedMs += 20) await sleep(20);
+  const { code } = await program.end("SIGINT");
+  assert.match(program.stderr, /\nstopping: what was not searched is reported as incomplete/);
+  const { results } = JSON.parse(program.stdout) as CheckReport;
+  assert.deepEqual(
+    results.map(({ race }) => race),
+    ["R4", "R9"],
+  );
+  assert.ok(results[0]?.complete && results[0].bound === null);
+  assert.equal(code, results[1]?.complete ? 0 : 1);
 });
 
 test("what makes no sense is one line with EINVAL, before anything is searched", async (t) => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { check } from "../../explore/check.js";
+import { newStop } from "../../explore/check/crew.js";
 import { readInterleaved, tasksOf } from "../../explore/check/tasks.js";
 import type { CheckReport, CheckResult } from "../../explore/report/result.js";
 import { nameOf } from "../../explore/report/verdict.js";
@@ -61,6 +62,29 @@ test("how far a search is comes from its thread", async () => {
     onProgress: (task, progress) => seen.add(`${nameOf(task)} ${progress.bound} ${progress.schedules}`),
   });
   assert.deepEqual([...seen].slice(0, 2), ["R9 locked 3 0", "R9 locked 3 1024"]);
+});
+
+test("searches that are stopped, or not even begun, are incomplete", async () => {
+  const stop = newStop();
+  const tasks = tasksOf(source, { races: ["R9"], protocol: "locked", bound: 9 });
+  const stopped = await check(tasks, {
+    nowMs,
+    jobs: 1,
+    stop,
+    steps: "no",
+    onProgress: (task, { schedules }) => {
+      if (task.without === null && schedules > 0) Atomics.store(stop, 0, 1);
+    },
+  });
+  assert.ok(!stopped.ok);
+  const incomplete = stopped.results.filter(({ complete }) => !complete);
+  assert.deepEqual(
+    incomplete.map((result) => `${nameOf(result)} ${result.schedules > 0}`),
+    ["R9 locked true", "R9 locked without R9 false"],
+  );
+
+  const inside = await check([], { nowMs, stop, steps: "all" });
+  assert.ok(!inside.ok && inside.steps?.complete === false);
 });
 
 test("a search that throws fails the whole check, by its name", async () => {

@@ -21,7 +21,15 @@ const nowMs = () => performance.now();
 const folder = mkdtempSync(join(tmpdir(), "pinfold-steps-"));
 after(() => rmSync(folder, { recursive: true }));
 
-const good: StepsResult = { scenarios: 43, leftOut: 0, schedules: 1_234_567, states: 5, violations: [], seconds: 14.2 };
+const good: StepsResult = {
+  scenarios: 43,
+  complete: true,
+  leftOut: 0,
+  schedules: 1_234_567,
+  states: 5,
+  violations: [],
+  seconds: 14.2,
+};
 const bad: StepsResult = {
   ...good,
   violations: [
@@ -80,6 +88,9 @@ test("the table says what was searched inside of steps, and what was found", () 
   assert.match(wrong, / two <misses>: frame 0 is lost\n {2}turns: A12 B3\n {2}A reserve\(\) = 0\n/);
   assert.match(wrong, /NOT OK: 1 inside of steps$/);
   assert.match(tableText(reportOf([], { steps: good }), style), /, ok$/, "steps alone are a check");
+  const short = tableText(reportOf([], { steps: { ...good, complete: false }, ok: false }), style);
+  assert.match(short, /\? steps of the page words: cut short, none found so far; /);
+  assert.match(short, /NOT OK: steps incomplete$/);
   assert.doesNotMatch(tableText(reportOf([resultOf()]), style), /steps of/);
 });
 

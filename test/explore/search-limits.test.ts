@@ -30,6 +30,7 @@ describe("limits", () => {
       [{ statesMax: 20, bound: 2, reduction: "states" }, "states"],
       [{ pointsMax: 10, schedulesMax: 50_000 }, "points"],
       [{ millisecondsMax: 20, nowMs }, "milliseconds"],
+      [{ isStopped: () => true }, "stopped"],
       [{ passesMax: 1, warmUpRuns: 0 }, "passes"],
     ];
     for (const [options, cutBy] of cases) {
@@ -68,6 +69,7 @@ describe("limits", () => {
     nowMs.count = 0;
     const timed = searchAtRandom(new ProgramSubject(large), { millisecondsMax: 5, nowMs });
     assert.equal(timed.cutBy, "milliseconds");
+    assert.equal(searchAtRandom(new ProgramSubject(large), { isStopped: () => true }).cutBy, "stopped");
     assert.equal(searchAtRandom(new ProgramSubject(large), { schedulesMax: 5, pointsMax: 3 }).cutBy, "points");
   });
 
