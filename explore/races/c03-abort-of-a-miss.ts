@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   frames: 1,
   pages: 2,
   grantsLater: true,
-  bound: 1,
+  bound: 2,
   async prepare(actor) {
     await actor.punch(0);
     await actor.sync();

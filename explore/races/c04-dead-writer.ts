@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   title: "dead writer",
   frames: 2,
   pages: 1,
-  bound: 1,
+  bound: 2,
   quickBound: 0,
   mortal: ["A"],
   async prepare(actor) {

@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   title: "invalidate against a reader",
   frames: 1,
   pages: 1,
-  bound: 3,
+  bound: 4,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

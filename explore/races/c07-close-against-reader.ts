@@ -10,7 +10,7 @@ export const scenario: Scenario = {
   title: "close against a reader",
   frames: 1,
   pages: 1,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

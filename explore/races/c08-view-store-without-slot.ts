@@ -15,7 +15,7 @@ export const scenario: Scenario = {
   title: "view store into another page",
   frames: 1,
   pages: 2,
-  bound: 1,
+  bound: 2,
   hasViews: true,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "torn read",
   frames: 1,
   pages: 1,
-  bound: 3,
+  bound: 4,
   hasViews: true,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

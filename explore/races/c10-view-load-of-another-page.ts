@@ -15,7 +15,7 @@ export const scenario: Scenario = {
   title: "view load of another page",
   frames: 1,
   pages: 2,
-  bound: 2,
+  bound: 3,
   hasViews: true,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   title: "dead evicter",
   frames: 1,
   pages: 2,
-  bound: 1,
+  bound: 2,
   quickBound: 0,
   mortal: ["A"],
   async prepare(actor) {

@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "abort of a sync and a cut",
   frames: 2,
   pages: 2,
-  bound: 1,
+  bound: 2,
   async prepare(actor) {
     actor.put(await actor.pin(1, { write: false }));
   },

@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "syncs of what was seen",
   frames: 1,
   pages: 1,
-  bound: 0,
+  bound: 1,
   quickBound: 0,
   async prepare(actor) {
     const pin = await actor.pin(0);

@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   title: "abort of a pin that waits for credits",
   frames: 2,
   pages: 4,
-  bound: 1,
+  bound: 2,
   actors: {
     async A(actor) {
       await actor.untilAborted(async (signal) => actor.put(await actor.pinToRead(0, 2, signal)));

@@ -20,7 +20,7 @@ export const scenario: Scenario = {
   title: "reader behind an aborted writer",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

@@ -15,7 +15,7 @@ export const scenario: Scenario = {
   title: "clean sub-blocks",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 3,
   hasViews: true,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

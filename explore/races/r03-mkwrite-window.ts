@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "mkwrite window",
   frames: 1,
   pages: 1,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     await actor.punch(0);
     await actor.sync();

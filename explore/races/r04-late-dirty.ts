@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "late dirty through a pin",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 8,
   actors: {
     async A(actor) {
       const pin = await actor.pin(0);

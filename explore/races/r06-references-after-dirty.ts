@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   title: "references checked after dirty",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 8,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

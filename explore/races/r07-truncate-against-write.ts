@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "truncate against mkwrite",
   frames: 2,
   pages: 2,
-  bound: 3,
+  bound: 4,
   actors: {
     async A(actor) {
       await actor.write(1, 77);

@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "truncate against pin",
   frames: 2,
   pages: 2,
-  bound: 2,
+  bound: 3,
   actors: {
     async A(actor) {
       await actor.allow(

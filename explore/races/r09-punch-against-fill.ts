@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "punch against fill",
   frames: 1,
   pages: 1,
-  bound: 3,
+  bound: 4,
   actors: {
     async A(actor) {
       const pin = await actor.pin(0, { write: false });

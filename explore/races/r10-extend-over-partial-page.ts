@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "extend over a partial page",
   frames: 1,
   pages: 1,
-  bound: 4,
+  bound: 5,
   async prepare(actor) {
     await actor.truncate(8);
     const pin = await actor.pinBytes(0, 8);

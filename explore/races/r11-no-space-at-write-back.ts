@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 3,
   capacity: 4,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     await actor.punch(0);
     await actor.punch(1);

@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "partial reservation",
   frames: 2,
   pages: 2,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     await actor.punch(0);
     await actor.punch(1);

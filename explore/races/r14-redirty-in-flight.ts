@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "redirty in flight",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     const pin = await actor.pin(0);
     actor.set(pin, 0, 76);

@@ -16,7 +16,7 @@ export const scenario: Scenario = {
   title: "stale block map",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 3,
   actors: {
     async A(actor) {
       actor.put(await actor.pin(0, { write: false }));

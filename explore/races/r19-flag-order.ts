@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 1,
   grantsLater: true,
-  bound: 2,
+  bound: 8,
   async prepare(actor) {
     await actor.punch(0);
     await actor.sync();

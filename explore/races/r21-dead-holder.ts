@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "dead holder",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 3,
   mortal: ["A"],
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

@@ -14,7 +14,7 @@ export const scenario: Scenario = {
   title: "lost wake-up",
   frames: 1,
   pages: 1,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

@@ -13,7 +13,7 @@ export const scenario: Scenario = {
   title: "abort against grant",
   frames: 2,
   pages: 1,
-  bound: 2,
+  bound: 3,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

@@ -12,7 +12,7 @@ export const scenario: Scenario = {
   title: "two half-pool pins",
   frames: 2,
   pages: 4,
-  bound: 1,
+  bound: 2,
   actors: {
     async A(actor) {
       actor.put(await actor.pinToRead(0, 2));
