@@ -89,7 +89,7 @@ test("what is incomplete is not ok, and says so by its status", async (t) => {
 });
 
 test("a first signal ends the searches, and what was found by then is reported", async (t) => {
-  const line = ["check", "R4", "R9", "--protocol", "locked", "--deep", "1h", "--jobs", "1", "--json"];
+  const line = ["check", "R4", "R9", "--protocol", "locked", "--bound", "8", "--deep", "1h", "--jobs", "1", "--json"];
   const program = new Program(new Undo(t), process.execPath, [mainPath, ...line], { cwd: scratchFolder(t) });
   for (let waitedMs = 0; !/✓ R4/.test(program.stderr) && waitedMs < 60_000; waitedMs += 20) await sleep(20);
   const { code } = await program.end("SIGINT");
