@@ -7,6 +7,7 @@
 import type { Clock } from "../../src/base/clock.js";
 import { AddressSpace } from "../../src/cache/space.js";
 import { Frames, type FramesShare } from "../../src/frames/frames.js";
+import type { Scope } from "../../src/frames/scopes.js";
 import { Core, type CoreOptions } from "../../src/mapping/core.js";
 import { write } from "../../src/mapping/copy.js";
 import { closeForAll, invalidate, openFile } from "../../src/mapping/lifetime.js";
@@ -89,7 +90,7 @@ export class Actor {
   /** Pins one page under the scenario's protocol. */
   async pin(
     index: number,
-    options: { write?: boolean; longterm?: boolean; signal?: AbortSignal } = {},
+    options: { write?: boolean; longterm?: boolean; signal?: AbortSignal; scope?: Scope } = {},
   ): Promise<PinRecord> {
     const { pageSize } = this.space;
     return pinRange(this.core, this.space, {
@@ -98,6 +99,7 @@ export class Actor {
       write: options.write ?? true,
       longterm: options.longterm ?? this.isLongterm,
       signal: options.signal,
+      scope: options.scope,
     });
   }
 
