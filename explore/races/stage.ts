@@ -18,8 +18,10 @@ import { punchHole } from "../../src/mapping/punch.js";
 import { sync } from "../../src/mapping/sync.js";
 import { truncate } from "../../src/mapping/truncate.js";
 import { verify } from "../../src/mapping/verify.js";
+import { type Sight, faultForStore, lookUp } from "../../src/mapping/view-fault.js";
 import { ViewTlb } from "../../src/mapping/view-tlb.js";
 import type { Store } from "../../src/store/contract.js";
+import { viewWindow } from "../../src/sync/view-window.js";
 import { referenceProtocols } from "../reference-protocol.js";
 import type { ProtocolName } from "./scenario.js";
 
@@ -135,6 +137,31 @@ export class Actor {
     const at = tlb.open(position, 1);
     this.bytes.store(Math.floor(at / pageSize), at % pageSize, value);
     tlb.close();
+  }
+
+  /** Stores a byte at the end of a page and one at the beginning of the next, as ViewTlb does with a store that crosses. */
+  storeAcrossByView(index: number, value: number): void {
+    const { core, space } = this;
+    const { frames } = core;
+    const window = viewWindow(frames.wordsMemory, frames.thread, frames.hasPlainViews);
+    for (;;) {
+      const first = this.#sightForStore(index);
+      const second = this.#sightForStore(index + 1);
+      const isOpen = window.enterBoth(first.frame, first.stamp, second.frame, second.stamp);
+      if (isOpen) {
+        this.bytes.store(first.frame, space.pageSize - 1, value);
+        this.bytes.store(second.frame, 0, value);
+      }
+      window.leaveBoth();
+      if (isOpen) return;
+    }
+  }
+
+  #sightForStore(index: number): Sight {
+    const sight = { frame: 0, stamp: 0, isWritable: false, inFile: 0, granted: 0 };
+    const isThere = lookUp(this.core, this.space, index, sight);
+    if (!isThere || !sight.isWritable) faultForStore(this.core, this.space, index, sight);
+    return sight;
   }
 
   loadByView(position: number): number {

@@ -210,6 +210,17 @@ export class PageLocks {
     return node;
   }
 
+  /**
+   * For a scope that holds `record` since a moment ago: waits that were entered before that could not see it.
+   * @throws PinfoldError EDEADLK where another task of the scope waits for who waits for `record`
+   */
+  refuseCircle(scope: Scope, record: number): void {
+    for (const awaited of scope.waiting.keys()) {
+      if (!this.#scopes.closesCircle(scope, awaited, scope.held.has(awaited))) continue;
+      throw deadlock(this.#words.mappingIdOf(record), this.#words.indexOf(record) >>> 0);
+    }
+  }
+
   #try(record: number, mapping: number, index: number, mode: WaitMode): number {
     if (mode === layout.MODE_SHARED) return this.tryShared(record, mapping, index);
     if (mode === layout.MODE_EXCLUSIVE) return this.tryExclusive(record, mapping, index);

@@ -39,6 +39,8 @@ export class Scope {
   readonly held = new Map<number, ScopeHold>();
   /** Records that tasks of this scope wait for at present, with how many. */
   readonly waiting = new Map<number, number>();
+  /** Pages that a task of this scope is taking at present, or making exclusive: the others wait until it has. */
+  readonly taking = new Map<number, Promise<void>>();
   readonly #table: HoldTable;
 
   constructor(id: number, table: HoldTable) {

@@ -13,7 +13,7 @@ import { limits } from "../base/limits.js";
 import { checkRange } from "../base/ranges.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
-import type { Scope } from "../frames/scopes.js";
+import type { Scope, ScopeHold } from "../frames/scopes.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { checkOpen, lockRun, outOfRange } from "./fault.js";
@@ -180,14 +180,38 @@ export async function lockScoped(
   scope: Scope,
   owner: WaitOwner,
 ): Promise<number> {
+  // One task of a scope at a time takes a page: only when its hold has been noted can others tell that it is the scope's own.
+  const page = scopedPage(space, index);
+  for (let other = scope.taking.get(page); other; other = scope.taking.get(page))
+    await unlessAborted(other, owner.signal);
+  const work = takeScoped(core, space, index, write, scope, owner);
+  const nothing = () => {};
+  scope.taking.set(page, work.then(nothing, nothing));
+  try {
+    return await work;
+  } finally {
+    scope.taking.delete(page);
+  }
+}
+
+/** A page's number in `taking`. */
+export function scopedPage(space: AddressSpace, index: number): number {
+  return index * layout.MAPPINGS_MAX + space.id;
+}
+
+async function takeScoped(
+  core: Core,
+  space: AddressSpace,
+  index: number,
+  write: boolean,
+  scope: Scope,
+  owner: WaitOwner,
+): Promise<number> {
   const found = core.table.find(space.id, index);
   const held = found >= 0 ? scope.held.get(found) : undefined;
   if (held) {
-    if (write && !held.exclusive) {
-      await core.locks.acquire(found, space.id, index, layout.MODE_UPGRADE, owner);
-      held.exclusive = true;
-    }
     held.pins += 1;
+    if (write && !held.exclusive) await upgradeScoped(core, { space, frame: found, index }, scope, owner);
     return found;
   }
   const mode = write ? layout.MODE_EXCLUSIVE : layout.MODE_SHARED;
@@ -198,23 +222,34 @@ export async function lockScoped(
     owner,
   );
   const frame = run.frames[0] as number;
-  const other = scope.held.get(frame);
-  if (other) {
-    // Another task of the scope has got the page meanwhile; the two share one hold.
-    assert(!write && !other.exclusive, "an exclusive page has one holder");
-    core.locks.unlockShared(frame);
-    other.pins += 1;
-    return frame;
-  }
+  assert(!scope.held.has(frame), "one task of a scope at a time takes a page");
   holdScoped(core, scope, frame, write);
   return frame;
 }
 
-/** The scope has got a page lock. @throws PinfoldError ERR_PINFOLD_TOO_MANY; the lock is given back then */
+/** The hold of a scope becomes exclusive. It counts this pin already: others of the scope may be put meanwhile. */
+async function upgradeScoped(core: Core, page: HeldPage, scope: Scope, owner: WaitOwner): Promise<void> {
+  const held = scope.held.get(page.frame) as ScopeHold;
+  try {
+    await core.locks.acquire(page.frame, page.space.id, page.index, layout.MODE_UPGRADE, owner);
+  } catch (error) {
+    putScoped(core, page, scope, { write: false, modified: false, mayClean: false });
+    throw error;
+  }
+  held.exclusive = true;
+}
+
+/**
+ * The scope has got a page lock. Guard of rule 14: a wait of another task of the scope, and one for this very page, may have been entered
+ * while nobody could tell yet whose it is.
+ * @throws PinfoldError ERR_PINFOLD_TOO_MANY; EDEADLK where it closes a circle. The lock is given back then
+ */
 export function holdScoped(core: Core, scope: Scope, frame: number, write: boolean): void {
   try {
     scope.hold(frame, write);
+    core.locks.refuseCircle(scope, frame);
   } catch (error) {
+    scope.drop(frame);
     if (write) core.locks.unlockExclusive(frame);
     else core.locks.unlockShared(frame);
     throw error;

@@ -10,7 +10,7 @@ import { lockRun, outOfRange, pinResident } from "./fault.js";
 import { giveCredits, tryTakeCredits } from "./frame-supply.js";
 import { tryGrantRun } from "./grant.js";
 import { allBytes } from "./locked-run.js";
-import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, unlockPages } from "./pin.js";
+import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, scopedPage, unlockPages } from "./pin.js";
 import { type NewPin, PinRecord } from "./pin-registry.js";
 import { mayWriteNow } from "./throttle.js";
 
@@ -70,6 +70,7 @@ function tryLockPages(core: Core, pin: NewPin, pages: number): boolean {
     }
     const frame = core.table.find(space.id, index);
     if (frame < 0) return false;
+    if (scope?.taking.has(scopedPage(space, index))) return false;
     const held = scope?.held.get(frame);
     if (held) {
       if (pin.write && !held.exclusive && core.locks.tryUpgrade(frame) !== layout.OK) return false;
