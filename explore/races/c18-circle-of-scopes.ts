@@ -49,7 +49,8 @@ export const scenario: Scenario = {
   without: [
     {
       file: "src/frames/locks.ts",
-      original: "const circle = node >= 0 && scope !== undefined && this.#scopes.closesCircle(scope, record, upgrading);",
+      original:
+        "const circle = node >= 0 && scope !== undefined && this.#scopes.closesCircle(scope, record, upgrading);",
       mutated: "const circle = node >= 0 && scope !== undefined && upgrading;",
     },
     {

@@ -24,6 +24,43 @@ test("pins of one scope are re-entrant, and a read pin in it becomes stronger wi
   cache.verify({ quiesce: true });
 });
 
+test("two tasks of a scope ask for one page at once: for writing, while it is not there, and while it becomes exclusive", async (t) => {
+  const { cache, file } = await openMemory(t, 8);
+  using scope = cache.scope();
+  const ask = () => file.getUserPages(0, 10, { write: true, scope });
+  for (const pages of await Promise.all([ask(), ask()])) pages.put();
+  using other = cache.scope();
+  const holder = await file.getUserPages(0, 10, { scope: other });
+  const read = await file.getUserPages(0, 10, { scope });
+  const both = [ask(), ask()];
+  await until(() => cache.stats().waiters === 1, "one of them waits for the other scope");
+  read.put();
+  holder.put();
+  for (const pages of await Promise.all(both)) pages.put();
+  assert.deepEqual(cache.pins(), []);
+  cache.verify({ quiesce: true });
+});
+
+test("an upgrade that is aborted leaves the scope's pins as they were", async (t) => {
+  const { cache, file } = await openMemory(t, 8);
+  using scope = cache.scope();
+  const holder = await file.getUserPages(0, 10);
+  const read = await file.getUserPages(0, 10, { scope });
+  for (const isPutFirst of [false, true]) {
+    const controller = new AbortController();
+    const writing = file.getUserPages(0, 10, { write: true, scope, signal: controller.signal });
+    await until(() => cache.stats().waiters === 1, "it waits");
+    if (isPutFirst) read.put();
+    controller.abort(new Error("enough"));
+    await assert.rejects(writing, /enough/);
+    await until(() => cache.stats().waiters === 0, "nobody waits any more");
+  }
+  holder.put();
+  file.tryGetUserPages(0, 10, { write: true })?.put();
+  assert.deepEqual(cache.pins(), []);
+  cache.verify({ quiesce: true });
+});
+
 test("a scope with pins does not end, and an ended one takes no pins", async (t) => {
   const { cache, file } = await openMemory(t, 8);
   const scope = cache.scope();
