@@ -41,8 +41,8 @@ export const scenario: Scenario = {
   without: [
     {
       file: "src/writeback/writer.ts",
-      original: "words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success);",
-      mutated: "words.endWriteback(page.frame, success);",
+      original: "words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success, syncErrors);",
+      mutated: "words.endWriteback(page.frame, success, syncErrors);",
     },
   ],
 };

@@ -35,8 +35,8 @@ export const scenario: Scenario = {
   without: [
     {
       file: "src/writeback/writer.ts",
-      original: "do bits = words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success);",
-      mutated: "do bits = failed ? 0 : words.endWriteback(page.frame, success);",
+      original: "do bits = words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success, syncErrors);",
+      mutated: "do bits = failed ? 0 : words.endWriteback(page.frame, success, syncErrors);",
     },
   ],
 };

@@ -292,6 +292,11 @@ export class Actor {
     this.core.lookForDead();
   }
 
+  /** The same, once, at any time from now on. */
+  lookForDeadSoon(): void {
+    this.#footing.later("look", () => this.core.lookForDead());
+  }
+
   /** The same, once, after some time. */
   lookForDeadAfter(delayMs: number): void {
     this.core.clock.after(delayMs, () => this.core.lookForDead(), true);

@@ -39,7 +39,8 @@ export interface Words {
   cleanUnmodified(frame: number, thread: number): number;
   beginWriteback(frame: number, thread: number): number;
   beginSnapshot(frame: number, thread: number): number;
-  endWriteback(frame: number, outcome: number): number;
+  /** `syncErrors`: with OUTCOME_UNSTABLE. */
+  endWriteback(frame: number, outcome: number, syncErrors?: number): number;
   flipEpoch(mapping: number): number;
   stabilizeNext(mapping: number, epoch: number): number;
   redirtyNext(mapping: number, epoch: number): number;

@@ -113,6 +113,7 @@ export class Writer {
       const { run, taken } = this.#gather(space, pages, at, false);
       at += taken;
       if (run.length === 0) continue;
+      const errorsBefore = space.syncErrors;
       let failed: PinfoldError | undefined;
       try {
         for (const { position, buffers, bytes } of cutRuns(this.#frames, this.#sourcesOf(run), space.writableEnd)) {
@@ -124,7 +125,7 @@ export class Writer {
         failed = error as PinfoldError;
       }
       space.noteChange();
-      for (const page of run) this.#end(space, page, failed, failures);
+      for (const page of run) this.#end(space, page, { failed, syncErrors: errorsBefore }, failures);
     }
     this.#locks.unlockShared(lock);
     this.#locks.notifyPool();
@@ -306,6 +307,7 @@ export class Writer {
   async #write(space: AddressSpace, run: Departing[], failures: WriteFailure[]): Promise<void> {
     const sources = this.#sourcesOf(run);
     const lock = space.invalidateLock;
+    const errorsBefore = space.syncErrors;
     let failed: PinfoldError | undefined;
     this.runs += 1;
     try {
@@ -324,17 +326,25 @@ export class Writer {
       failed = error as PinfoldError;
     }
     space.noteChange();
-    for (const page of run) this.#end(space, page, failed, failures);
+    for (const page of run) this.#end(space, page, { failed, syncErrors: errorsBefore }, failures);
     this.runs -= 1;
     this.#locks.notifyPool();
   }
 
-  /** Guard of R14 and R20: completion never clears dirty; it ends write-back one way or the other. */
-  #end(space: AddressSpace, page: Departing, failed: PinfoldError | undefined, failures: WriteFailure[]): void {
+  /**
+   * Guard of R14 and R20: completion never clears dirty; it ends write-back one way or the other. `syncErrors`: from before the write, so
+   * that a page whose bytes a store sync may have lost meanwhile is not taken for written.
+   */
+  #end(
+    space: AddressSpace,
+    page: Departing,
+    { failed, syncErrors }: { readonly failed: PinfoldError | undefined; readonly syncErrors: number },
+    failures: WriteFailure[],
+  ): void {
     const { words } = this.#frames;
     const success = space.durability === "device" ? layout.OUTCOME_UNSTABLE : layout.OUTCOME_STABLE;
     let bits: number;
-    do bits = words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success);
+    do bits = words.endWriteback(page.frame, failed ? layout.OUTCOME_FAILED : success, syncErrors);
     while (bits === layout.LOST);
     if (failed) {
       failures.push({ index: page.index, error: failed });

@@ -49,12 +49,13 @@ function* pinUnmodified(actor: Actor): Play {
 function writeBack(outcome: number): Script {
   return function* (actor) {
     if ((yield* actor.tryLock("shared", 0, 0, 0)) !== layout.OK) return;
+    const syncErrors = yield* actor.load(actor.traced.memory.mapping(0) + layout.MAPPING_SYNC_ERRORS);
     let begun = yield* actor.until("beginWriteback", 0, actor.thread);
     if (begun !== layout.OK) begun = yield* actor.until("beginSnapshot", 0, actor.thread);
     if (begun === layout.OK) {
       const bytes = yield* actor.load(bytesOf(actor.traced.memory));
       if (outcome !== layout.OUTCOME_FAILED) yield* actor.store(storedOf(actor.traced.memory), bytes);
-      yield* actor.settle(0, yield* actor.until("endWriteback", 0, outcome));
+      yield* actor.settle(0, yield* actor.until("endWriteback", 0, outcome, syncErrors));
     }
     yield* actor.unlockShared(0);
   };

@@ -175,12 +175,16 @@ export function beginSnapshot(frame: u32, thread: u32): i32 {
 /**
  * Step: the store took the bytes (OUTCOME_UNSTABLE; OUTCOME_STABLE where durability is the kernel's affair) or failed
  * (OUTCOME_FAILED: dirty again, kept, and counted). Never clears dirty. WAKE bit, or LOST.
+ * `syncErrors`: those of the mapping before the store was asked. A store sync that has failed since may have lost what the store took
+ * meanwhile, and has not found the page among the unstable ones (guard of R15): dirty again, too.
  */
-export function endWriteback(frame: u32, outcome: i32): i32 {
+export function endWriteback(frame: u32, result: i32, syncErrors: u32): i32 {
   let record: u32 = recordOf(frame);
   let mapping: u32 = u32(atomic.load<u16>(record + RECORD_MAPPING));
   if (!tryLatchLists()) return LOST;
   let word: u64 = atomic.load<u64>(record);
+  let isLost: bool = result == OUTCOME_UNSTABLE && atomic.load<u32>(mappingOf(mapping) + MAPPING_SYNC_ERRORS) != syncErrors;
+  let outcome: i32 = isLost ? OUTCOME_FAILED : result;
   let after: u64 = word & ~(WRITEBACK | WRITER);
   let epoch: u32 = atomic.load<u32>(mappingOf(mapping) + MAPPING_EPOCH);
   if ((word & DIRTY) != 0) {
@@ -200,6 +204,7 @@ export function endWriteback(frame: u32, outcome: i32): i32 {
   if (outcome == OUTCOME_FAILED) countReturned(mapping, MAPPING_WRITE_ERRORS);
   // What has been written is no longer a reservation that could be given back.
   if (outcome != OUTCOME_FAILED) atomic.and<u32>(blocksOf(frame), BLOCKS_GRANTED);
+  if (isLost) atomic.and<u32>(blocksOf(frame), BLOCKS_GRANTED);
   if ((word & DIRTY) == 0) {
     unlinkLatched(frame, mapping);
     if (outcome == OUTCOME_FAILED) {
