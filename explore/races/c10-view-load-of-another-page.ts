@@ -25,6 +25,7 @@ export const scenario: Scenario = {
       assert(actor.loadByView(0) === 1, "a load through a view is of the page that it is for");
       assert(actor.loadByView(0) === 1, "and so is the next one");
       assert(actor.readTwo(0)[0] === 1, "and a read without a lock");
+      assert(actor.loadByView(16) === 2, "and a load of the page that B is having read");
     },
     async B(actor) {
       actor.put(await actor.pin(1, { write: false }));
