@@ -1,5 +1,5 @@
 /**
- * C29: A ends. B cleans up after it while a write of B's own is on its way to the storage.
+ * C25: A ends. B cleans up after it while a write of B's own is on its way to the storage.
  *
  * What must hold: B ends A's write-backs and no others: its own page is under write-back until its own write has ended (R20, R21). Guard:
  * `endWriteback` in recovery-pages.ts asks whose write-back it is. A reads, B writes and syncs.
@@ -8,7 +8,7 @@ import { assert } from "../../src/base/assert.js";
 import type { Scenario } from "./scenario.js";
 
 export const scenario: Scenario = {
-  race: "C29",
+  race: "C25",
   title: "cleaning up beside a write",
   frames: 2,
   pages: 1,

@@ -1,5 +1,5 @@
 /**
- * C28: A's store sync fails, and with it the store may have lost what it took before; B's write of the page was taken by the store
+ * C24: A's store sync fails, and with it the store may have lost what it took before; B's write of the page was taken by the store
  * just before that, and B has not heard of it yet: the page is under write-back, and not among the unstable ones that A makes
  * dirty again. B's own sync, which is good, makes it clean.
  *
@@ -11,7 +11,7 @@ import type { Scenario } from "./scenario.js";
 import type { Actor } from "./stage.js";
 
 export const scenario: Scenario = {
-  race: "C28",
+  race: "C24",
   title: "write beside a sync that fails",
   frames: 2,
   pages: 1,
