@@ -14,6 +14,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 1,
   bound: 2,
+  quickBound: 0,
   async prepare(actor) {
     const pin = await actor.pin(0);
     actor.set(pin, 0, 76);

@@ -14,6 +14,7 @@ export const scenario: Scenario = {
   pages: 2,
   grantsLater: true,
   bound: 2,
+  quickBound: 0,
   async prepare(actor) {
     await actor.punch(0);
     await actor.sync();

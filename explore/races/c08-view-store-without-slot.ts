@@ -16,6 +16,7 @@ export const scenario: Scenario = {
   frames: 1,
   pages: 2,
   bound: 2,
+  quickBound: 0,
   hasViews: true,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

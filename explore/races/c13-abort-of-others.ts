@@ -14,6 +14,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 2,
   bound: 2,
+  quickBound: 0,
   async prepare(actor) {
     actor.put(await actor.pin(1, { write: false }));
   },

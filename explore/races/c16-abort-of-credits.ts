@@ -13,6 +13,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 4,
   bound: 2,
+  quickBound: 0,
   actors: {
     async A(actor) {
       await actor.untilAborted(async (signal) => actor.put(await actor.pinToRead(0, 2, signal)));

@@ -13,6 +13,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 4,
   bound: 1,
+  quickBound: 0,
   mortal: ["A"],
   actors: {
     async A(actor) {

@@ -16,6 +16,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 2,
   bound: 1,
+  quickBound: 0,
   hasViews: true,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

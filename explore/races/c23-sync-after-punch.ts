@@ -13,6 +13,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 2,
   bound: 1,
+  quickBound: 0,
   async prepare(actor) {
     actor.put(await actor.pin(1));
     await actor.sync();

@@ -17,6 +17,7 @@ export const scenario: Scenario = {
   pages: 1,
   failuresMax: 1,
   bound: 1,
+  quickBound: 0,
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));
   },

@@ -13,6 +13,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 1,
   bound: 1,
+  quickBound: 0,
   mortal: ["A"],
   async prepare(actor) {
     actor.put(await actor.pin(0, { write: false }));

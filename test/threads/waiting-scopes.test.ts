@@ -92,7 +92,8 @@ test("a wait that another one overtakes between its look and its place in the qu
   const { words } = own.frames;
   const enqueue: Words["enqueue"] = (...call) => {
     theirs ??= other.tell("block", { lock: 0, scope: 1 });
-    while (!isAwaited(own, 0)) if (isBlocked(own, 1)) break;
+    // Not only in its queue: it has looked for a circle from there too, and found none.
+    for (let spin = 0; !isBlocked(own, 1); spin++) assert.ok(spin < 1e9, "the other blocks");
     return words.enqueue(...call);
   };
   const frames = Object.create(own.frames, { words: { value: { ...words, enqueue } } }) as Frames;

@@ -21,7 +21,7 @@ export interface Mutant {
 
 export interface Case extends Scenario {
   readonly mutants: readonly Mutant[];
-  /** Takes most of a second or more: nothing for a quick check. */
+  /** Takes a fifth of a second or more: nothing for a quick check. */
   readonly isLong?: boolean;
 }
 

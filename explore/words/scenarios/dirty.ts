@@ -89,6 +89,7 @@ const size = { frames: 1, nodes: 3 };
 export const dirtyCases: readonly Case[] = [
   {
     name: "a write, a write-back and a store sync",
+    isLong: true,
     size,
     prepare: addDirtyPage,
     actors: [write(2), writeBack(layout.OUTCOME_UNSTABLE), storeSync("stabilizeNext")],
@@ -116,6 +117,7 @@ export const dirtyCases: readonly Case[] = [
   },
   {
     name: "a failed write-back, a failed store sync and a write",
+    isLong: true,
     size,
     prepare: addDirtyPage,
     actors: [

@@ -98,6 +98,7 @@ const exclusiveRecheck = `if (!keyIs(record, mapping, index)) {
 export const lockCases: readonly Case[] = [
   {
     name: "two pinners and an evictor that puts another page into the frame",
+    isLong: true,
     size: { frames: 1, nodes: 2 },
     prepare: addPage(0, 0),
     actors: [visit("shared", 0, 0, 0, true), visit("exclusive", 0, 0, 0, true), replacePage(0)],

@@ -97,6 +97,7 @@ export const tableCases: readonly Case[] = [
   },
   {
     name: "a scan sets a page aside that is locked and let go",
+    isLong: true,
     size: { frames: 2, nodes: 2 },
     prepare: inTurn(addPage(0, 0), addPage(0, 1)),
     actors: [scan, visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0)],

@@ -224,6 +224,7 @@ export const waiterCases: readonly Case[] = [
   },
   {
     name: "a gate closes and opens before a sharer",
+    isLong: true,
     size: { frames: 1, nodes: 3 },
     prepare: addPage(0, 0),
     actors: [visit("shared", 0, 0, 0), visit("exclusive", 0, 0, 0), gatekeeper],
