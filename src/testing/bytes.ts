@@ -1,13 +1,11 @@
 /**
- * Bytes for tests: buffers as a cache has them (page-aligned views of shared WebAssembly memory), contents that name
- * their position, and numbers that a seed repeats.
+ * Bytes for tests: buffers as a cache has them (page-aligned views of shared WebAssembly memory), and contents that name
+ * their position.
  *
- * Invariants: the same seed gives the same numbers; patternBytes never gives a zero byte, so that it differs from a hole.
+ * Invariant: patternBytes never gives a zero byte, so that it differs from a hole.
  *
  * See also: contract-suite.ts.
  */
-import { assert } from "../base/assert.js";
-
 const wasmPage = 65_536;
 
 /** The part of WebAssembly that is used here; Node's types leave it to the DOM library. */
@@ -34,25 +32,4 @@ export function patternBytes(into: Uint8Array, position: number, salt = 0): Uint
     into[i] = 1 + ((at + Math.floor(at / 4096) * 7 + salt * 31) % 255);
   }
   return into;
-}
-
-/** A small generator (mulberry32): the same seed, the same numbers. */
-export class SeededRandom {
-  readonly seed: number;
-  #state: number;
-
-  constructor(seed: number) {
-    this.seed = seed;
-    this.#state = seed >>> 0;
-  }
-
-  /** A whole number from 0 to below `limit`. */
-  below(limit: number): number {
-    assert(limit > 0, "random: the limit is positive");
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  }
 }

@@ -5,7 +5,8 @@
  */
 export { storeContract } from "./contract-suite.js";
 export type { StoreContractOptions, StoreOpenRequest, StoreUnderTest } from "./store-case.js";
-export { alignedBytes, patternBytes, SeededRandom } from "./bytes.js";
+export { SeededRandom } from "../base/seeded.js";
+export { alignedBytes, patternBytes } from "./bytes.js";
 export {
   ScriptedStore,
   type HeldCall,

@@ -6,8 +6,9 @@
  *
  * See also: contract-suite.ts.
  */
+import { SeededRandom } from "../base/seeded.js";
 import { ok } from "node:assert/strict";
-import { alignedBytes, patternBytes, SeededRandom } from "./bytes.js";
+import { alignedBytes, patternBytes } from "./bytes.js";
 import { canAllocate, type StoreCase, type StoreContractOptions } from "./store-case.js";
 import { block, same, type StoreSubject } from "./store-subject.js";
 
