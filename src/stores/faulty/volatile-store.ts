@@ -53,7 +53,10 @@ export class VolatileStore<Inner extends Store = Store> implements Store {
   constructor(inner: Inner, { sectorBytes = 512 }: VolatileStoreOptions = {}) {
     const isPower = Number.isInteger(sectorBytes) && sectorBytes >= 8 && (sectorBytes & (sectorBytes - 1)) === 0;
     if (!isPower || inner.capabilities.blockSize % sectorBytes !== 0)
-      throw new PinfoldError("EINVAL", `sectorBytes ${sectorBytes} does not divide blocks of ${inner.capabilities.blockSize}`);
+      throw new PinfoldError(
+        "EINVAL",
+        `sectorBytes ${sectorBytes} does not divide blocks of ${inner.capabilities.blockSize}`,
+      );
     this.inner = inner;
     this.capabilities = { ...inner.capabilities, syncCalls: false };
     this.sizeBytes = inner.sizeBytes;
@@ -239,7 +242,8 @@ export class VolatileStore<Inner extends Store = Store> implements Store {
         const bytes = new Uint8Array((to - from) * length);
         await this.inner.readPages(from * length, [bytes]);
         for (let sector = from; sector < to; sector++)
-          if (!this.#history.knows(sector)) this.#history.note(sector, bytes.slice((sector - from) * length, (sector - from + 1) * length));
+          if (!this.#history.knows(sector))
+            this.#history.note(sector, bytes.slice((sector - from) * length, (sector - from + 1) * length));
       }
       from = Math.max(to, from + 1);
     }
