@@ -7,6 +7,9 @@ export { storeContract } from "./contract-suite.js";
 export type { StoreContractOptions, StoreOpenRequest, StoreUnderTest } from "./store-case.js";
 export { SeededRandom } from "../base/seeded.js";
 export { alignedBytes, patternBytes } from "./bytes.js";
+export { FaultyStore, type FaultyStoreOptions, type StruckCall } from "../stores/faulty/faulty-store.js";
+export type { Fault, FaultedCall, FaultKind, FaultRule } from "../stores/faulty/faults.js";
+export { type PowerCut, VolatileStore, type VolatileStoreOptions } from "../stores/faulty/volatile-store.js";
 export {
   ScriptedStore,
   type HeldCall,
