@@ -1,104 +1,66 @@
 /**
  * A scenario as a subject of a search: sets the stage, lets the actors run, looks at what is left.
  *
- * See also: ../races/stage.ts, machine.ts, ../search/subject.ts.
+ * See also: rig.ts (what it runs on), ../races/stage.ts, machine.ts, ../search/subject.ts.
  */
-import type { FramesShare } from "../../src/frames/frames.js";
 import type { ProtocolName, Scenario } from "../races/scenario.js";
-import type { Actor, Footing } from "../races/stage.js";
+import type { Actor } from "../races/stage.js";
 import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
-import { Disk, ModelStore } from "./disk.js";
-import type { Contended } from "./contended.js";
-import type { FrameBytes } from "./frame-bytes.js";
-import { type Loaded, extrasMax, loadedFor } from "./loaded.js";
+import { extrasMax } from "./loaded.js";
 import type { Machine } from "./machine.js";
 import { type Traced, clockBit, diskBit, drainBit, eventBit, failBit, killBit } from "./scheduler.js";
 import { Medium } from "./medium.js";
 import { StoreBuffers } from "./store-buffer.js";
-import { withSyncCalls } from "./sync-calls.js";
-import { Tasks } from "./tasks.js";
 import { blockBytes, pageBytes, plainModules } from "./modules.js";
-import { OwnPromise, isGenerator } from "./promises.js";
-import type { Play } from "./play.js";
+import type { OwnPromise } from "./promises.js";
 import { RaceCheck } from "./race-check.js";
+import { Rig, type Start, checkEnded, memoryBytesFor, startedBy } from "./rig.js";
 import type { VirtualThread } from "./thread.js";
 
 /** Blocks that the storage has room for. */
 const blocksMax = 16;
 
-type ErrorClass = new (code: string, message: string) => Error;
-
 /** Whether runs are looked at for data races; "exactly": with the clocks as a part of the state (race-check.ts). */
 export type RacesWanted = "not" | "in runs" | "exactly";
-
-/** Where every run begins. */
-interface Start {
-  readonly words: Uint32Array;
-  readonly segment: Uint8Array;
-  readonly medium: Uint8Array;
-  readonly share: FramesShare;
-}
 
 export class World implements Subject {
   readonly machine: Machine;
   readonly scenario: Scenario;
-  readonly #protocol: ProtocolName;
-  readonly #loaded: Loaded;
-  readonly #contended: Contended;
-  readonly #buffers: StoreBuffers | undefined;
-  readonly #races: RaceCheck | undefined;
-  readonly #stage: typeof import("../races/stage.js");
-  readonly #blank: Uint32Array;
-  readonly #frames: FrameBytes;
-  readonly #memoryBytes: number;
+  readonly #rig: Rig;
   everyPoint = false;
   /** Set to be told of every operation. */
   onTrace: ((traced: Traced) => void) | undefined;
-  readonly #disk: Disk;
   #start: Start | undefined;
   readonly #checked = new Set<number>();
   /** The state in which the last run has ended. */
   end = 0;
 
   constructor(source: Interleaved, path: string, protocol: ProtocolName, mutant = "", races: RacesWanted = "not") {
-    const { frames } = plainModules(source).load(path)["scenario"] as Scenario;
-    this.#memoryBytes = (frames + 1) * pageBytes;
-    this.#loaded = loadedFor(source, mutant, this.#memoryBytes);
-    this.#protocol = protocol;
-    this.machine = this.#loaded.machine;
-    this.#frames = this.#loaded.frames;
-    this.#contended = this.machine.newContended();
-    this.scenario = this.#loaded.modules.load(path)["scenario"] as Scenario;
-    this.#stage = this.#loaded.modules.load("explore/races/stage.js") as unknown as typeof import("../races/stage.js");
+    const plain = plainModules(source).load(path)["scenario"] as Scenario;
+    const { failuresMax = 0, grantsLater = false, capacity = blocksMax, frames, hasViews = false } = plain;
+    const dirtyPagesMax = plain.dirtyPagesMax ?? frames * 4;
+    const disk = { failuresMax, grantsLater };
+    const plan = { frames, protocol, dirtyPagesMax, hasViews, disk, movesMax: plain.movesMax ?? 0 };
+    const medium = new Medium({ blocks: blocksMax, blockBytes, pageBytes, capacity });
+    this.#rig = new Rig(source, plan, medium, mutant);
+    this.machine = this.#rig.machine;
+    this.scenario = this.#rig.loaded.modules.load(path)["scenario"] as Scenario;
     // Views are what races on purpose.
-    if (this.scenario.hasViews) this.#buffers = new StoreBuffers(this.machine, extrasMax - 1);
+    if (hasViews) this.#rig.buffers = new StoreBuffers(this.machine, extrasMax - 1);
     else if (races !== "not") {
       const isCounted = protocol === "counted";
-      const options = { bytes: this.#memoryBytes, pageBytes, sites: source.sites, isCounted };
-      this.#races = new RaceCheck(this.machine, { ...options, isExact: races === "exactly" });
+      const options = { bytes: memoryBytesFor(frames), pageBytes, sites: source.sites, isCounted };
+      this.#rig.races = new RaceCheck(this.machine, { ...options, isExact: races === "exactly" });
     }
-    this.#blank = new Uint32Array(this.machine.words.words.length);
-    this.#disk = this.#newDisk();
-  }
-
-  /** Makes the machine this world's: others have run on it. */
-  #enter(): void {
-    const { machine } = this;
-    machine.contended = this.#contended;
-    machine.buffers = this.#buffers;
-    machine.races = this.#races;
-    machine.movesMax = this.scenario.movesMax ?? 0;
-    machine.everyPoint = this.everyPoint;
-    machine.onTrace = this.onTrace;
   }
 
   get learnt(): boolean {
-    return this.#contended.learnt;
+    return this.#rig.learnt;
   }
 
   set learnt(learnt: boolean) {
-    this.#contended.learnt = learnt;
+    this.#rig.learnt = learnt;
   }
 
   get reads(): number {
@@ -132,8 +94,8 @@ export class World implements Subject {
       two = Math.imul(two ^ value, 0x297a2d39);
       two ^= two >>> 15;
     };
-    for (const byte of this.#frames.all) add(byte);
-    add(this.#disk.hash);
+    for (const byte of this.#rig.frames.all) add(byte);
+    add(this.#rig.disk.hash);
     if (machine.races) add(machine.races.hash);
     add(machine.nowMs | 0);
     for (const thread of machine.threads) {
@@ -147,20 +109,14 @@ export class World implements Subject {
 
   run(turns: Turns): boolean {
     const { machine, scenario } = this;
-    this.#enter();
+    const rig = this.#rig;
+    rig.enter();
+    machine.everyPoint = this.everyPoint;
+    machine.onTrace = this.onTrace;
     this.#start ??= this.#setStage();
-    const { words, segment, medium, share } = this.#start;
-    this.#begin(words);
-    this.#frames.all.set(segment);
-    this.#disk.medium.restore(medium);
+    rig.disk.medium.restore(this.#start.medium);
     const names = Object.keys(scenario.actors);
-    const threads = names.map((name) => machine.addThread(name));
-    const footing = this.#footing();
-    const actors = threads.map((thread) => {
-      machine.enter(thread);
-      return new Tasks(machine).nowIfAny(this.#stage.joinStage(share, footing)) as Actor;
-    });
-    machine.words.settle();
+    const { threads, actors } = rig.join(this.#start, names);
     const ends: (OwnPromise | undefined)[] = [];
     threads.forEach((thread, at) => {
       thread.isMortal = scenario.mortal?.includes(thread.name) ?? false;
@@ -179,92 +135,11 @@ export class World implements Subject {
     return true;
   }
 
-  #begin(words: Uint32Array): void {
-    this.machine.begin(words);
-    this.#disk.begin();
-  }
-
-  /** Opens the cache and prepares the scenario once, in a thread that leaves: where every run begins. */
+  /** Opens the cache and prepares the scenario once: where every run begins. */
   #setStage(): Start {
-    const { machine, scenario } = this;
-    this.#loaded.forgetMemories();
-    this.#begin(this.#blank);
-    this.#disk.medium.fill(scenario.pages);
-    const thread = machine.addThread("stage");
-    const footing = this.#footing();
-    const hand = this.#quietly(thread, () => this.#stage.openStage(footing)) as Actor;
-    if (scenario.prepare) this.#quietly(thread, () => scenario.prepare?.(hand));
-    const share = this.#stage.shareStage(hand, footing);
-    this.#quietly(thread, () => this.#stage.leaveStage(hand));
-    const { words } = machine.words;
-    return { words: words.slice(), segment: this.#frames.all.slice(), medium: this.#disk.medium.save(), share };
-  }
-
-  #newDisk(): Disk {
-    const { PinfoldError } = this.#loaded.modules.load("src/base/errors.js") as { PinfoldError: ErrorClass };
-    const { failuresMax = 0, grantsLater = false, capacity = blocksMax } = this.scenario;
-    const medium = new Medium({ blocks: blocksMax, blockBytes, pageBytes, capacity });
-    return new Disk(
-      { machine: this.machine, medium, frames: this.#frames },
-      { failuresMax, grantsLater },
-      (code, message) => new PinfoldError(code, message),
-    );
-  }
-
-  #footing(): Footing {
-    const { machine } = this;
-    const disk = this.#disk;
-    return {
-      clock: {
-        nowMs: () => {
-          machine.learn(machine.nowMs);
-          return machine.nowMs;
-        },
-        after: (delayMs, run, keepAlive) => machine.after(delayMs, run, keepAlive),
-      },
-      bytes: this.#frames as unknown as Footing["bytes"],
-      durable: (position) => {
-        const byte = disk.medium.durable[position] as number;
-        machine.learn(byte);
-        return byte;
-      },
-      later: (what, job) => machine.later(what, job),
-      stored: (position) => {
-        const value = disk.medium.bytes[position] ?? 0;
-        machine.learn(value);
-        return value;
-      },
-      protocol: this.#protocol,
-      memoryBytes: this.#memoryBytes,
-      dirtyBytesMax: (this.scenario.dirtyPagesMax ?? this.scenario.frames * 4) * pageBytes,
-      pageSize: pageBytes,
-      hasViews: this.scenario.hasViews ?? false,
-      attach: () => {
-        const store = new ModelStore(disk);
-        return (this.scenario.hasViews ? withSyncCalls(store, disk) : store) as unknown as ReturnType<
-          Footing["attach"]
-        >;
-      },
-    };
-  }
-
-  /** Runs something alone, to its end. @returns what it, or its promise, answers @throws what it throws */
-  #quietly(thread: VirtualThread, work: () => unknown): unknown {
-    const { machine } = this;
-    let answer: unknown;
-    machine.quiet++;
-    this.#disk.isPrompt = true;
-    try {
-      thread.post({ mark: 0, job: () => startedBy(work(), (made) => (answer = made)) });
-      machine.run({ decide: (enabled) => 31 - Math.clz32(enabled) });
-    } finally {
-      machine.quiet--;
-      this.#disk.isPrompt = false;
-    }
-    if (!(answer instanceof OwnPromise)) return answer;
-    if (answer.state === "rejected") throw answer.value;
-    if (answer.state === "pending") throw new Violation("deadlock", "what runs alone does not end");
-    return answer.value;
+    const { pages, prepare } = this.scenario;
+    this.#rig.disk.medium.fill(pages);
+    return this.#rig.setStage(prepare);
   }
 
   /** Looks at a run that has ended. @throws Violation */
@@ -276,10 +151,7 @@ export class World implements Subject {
     threads.forEach((thread, at) => {
       const end = ends[at];
       if (thread.isDead) return;
-      if (end?.state === "rejected") {
-        throw new Violation("assertion", `${thread.name} ended with ${String(end.value)}`);
-      }
-      if (end?.state !== "fulfilled") throw new Violation("deadlock", `${thread.name} waits for ever`);
+      checkEnded(thread, end);
       // Whoever had to wake the others may have died.
       if ((actors[at] as Actor).rescues > 0 && !threads.some(({ isDead }) => isDead))
         throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
@@ -288,16 +160,17 @@ export class World implements Subject {
     const alive = threads.findIndex(({ isDead }) => !isDead);
     const first = threads[alive];
     const actor = actors[alive];
-    const { medium } = this.#disk;
+    const rig = this.#rig;
+    const { medium } = rig.disk;
     try {
       // Where somebody ended last of all, nobody has noticed it yet.
       if (threads.some(({ isDead }) => isDead))
-        this.#quietly(first as VirtualThread, () => (actor as Actor).lookForDead());
-      this.#quietly(first as VirtualThread, () => (actor as Actor).syncIfOpen());
-      this.#quietly(first as VirtualThread, () => (actor as Actor).verify());
+        rig.quietly(first as VirtualThread, () => (actor as Actor).lookForDead());
+      rig.quietly(first as VirtualThread, () => (actor as Actor).syncIfOpen());
+      rig.quietly(first as VirtualThread, () => (actor as Actor).verify());
       if (medium.reservedBlocks > 0)
         throw new Violation("leak", `${medium.reservedBlocks} blocks are reserved, and nothing is dirty`);
-      this.#quietly(first as VirtualThread, () =>
+      rig.quietly(first as VirtualThread, () =>
         this.scenario.check(actor as Actor, (position) => medium.bytes[position] ?? 0),
       );
     } catch (error) {
@@ -306,11 +179,4 @@ export class World implements Subject {
     }
     this.#checked.add(this.end);
   }
-}
-
-/** Tells what a function that was transformed answers: of an async one, its promise, which is looked at later. */
-function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> {
-  const answer = isGenerator(made) ? yield* made : made;
-  if (answer instanceof OwnPromise) answer.isHandled = true;
-  hear(answer);
 }
