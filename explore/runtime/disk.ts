@@ -25,6 +25,8 @@ export interface DiskOptions {
   readonly failuresMax: number;
   /** Leave to write comes later, as that of a store which has to ask somebody. */
   readonly grantsLater: boolean;
+  /** Where no more requests can be told apart, the next one ends at once. Without it the run has gone wrong. */
+  readonly endsBeyond?: boolean;
 }
 
 /** What a request does. */
@@ -203,6 +205,7 @@ export class Disk {
       this.#busy[slot] = true;
       return slot;
     }
+    if (this.#options.endsBeyond) return -1;
     return this.machine.fail(new Error(`more than ${requestsMax} requests at once`));
   }
 
@@ -309,11 +312,7 @@ export class ModelStore {
   }
 
   truncate(size: number): Play<OwnPromise> {
-    const cut = () => {
-      this.#medium.drop(size, Infinity);
-      this.#medium.size = size;
-    };
-    return this.#disk.request(`truncate ${size}`, cut, { beside: "exclusive" });
+    return this.#disk.request(`truncate ${size}`, () => this.#medium.truncate(size), { beside: "exclusive" });
   }
 
   punch(position: number, length: number): Play<OwnPromise> {

@@ -203,6 +203,25 @@ export class Medium {
     }
   }
 
+  /** A cut, with the size, in one. */
+  truncate(size: number): void {
+    this.drop(size, Infinity);
+    this.size = size;
+  }
+
+  /** After a power cut: what is there, with this size, is durable; blocks without a byte are holes. */
+  wakeUp(size: number): void {
+    const { blockBytes, blocks } = this.#plan;
+    this.#version++;
+    this.#sizes[0] = size;
+    this.durable.set(this.bytes);
+    this.#volatile.fill(0);
+    for (let block = 0; block < blocks; block++) {
+      const bytes = this.bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
+      this.#states[block] = bytes.some((byte) => byte !== 0) ? there : hole;
+    }
+  }
+
   /** What a sync that begins now makes durable. */
   image(): Image {
     this.#version++;

@@ -20,10 +20,12 @@ import { pageBytes } from "./modules.js";
 import type { Play } from "./play.js";
 import { OwnPromise, isGenerator } from "./promises.js";
 import type { RaceCheck } from "./race-check.js";
+import { operationsMaxDefault } from "./scheduler.js";
 import type { StoreBuffers } from "./store-buffer.js";
 import { withSyncCalls } from "./sync-calls.js";
 import { Tasks } from "./tasks.js";
 import type { VirtualThread } from "./thread.js";
+import { movesMaxDefault } from "./time.js";
 
 export interface RigPlan {
   readonly frames: number;
@@ -34,6 +36,8 @@ export interface RigPlan {
   readonly disk: DiskOptions;
   /** How often the clock may go on while somebody else could. */
   readonly movesMax: number;
+  /** Points of a run, and moves of its clock, after which it goes on and on; the machine's own without it. */
+  readonly endlessAt?: { readonly points: number; readonly moves: number };
 }
 
 /** Where a run begins: the cache is open, and nobody is there. */
@@ -95,6 +99,8 @@ export class Rig {
     machine.buffers = this.buffers;
     machine.races = this.races;
     machine.movesMax = this.#plan.movesMax;
+    machine.operationsMax = this.#plan.endlessAt?.points ?? operationsMaxDefault;
+    machine.time.movesMax = this.#plan.endlessAt?.moves ?? movesMaxDefault;
   }
 
   #begin(words: Uint32Array): void {

@@ -12,7 +12,7 @@ import { VirtualThread } from "./thread.js";
 import { Time, endless } from "./time.js";
 import type { TracedWords } from "./traced-words.js";
 
-const operationsMax = 20_000;
+export const operationsMaxDefault = 20_000;
 export const diskBit = 4;
 export const failBit = 12;
 export const eventBit = 20;
@@ -53,6 +53,8 @@ export class Scheduler {
   onTrace: ((traced: Traced) => void) | undefined;
   /** What has gone wrong: the run ends with it, also where the sources catch what was thrown. */
   broken: Error | undefined;
+  /** Points of one run, after which it is said to go on and on. */
+  operationsMax = operationsMaxDefault;
   /** Moves of the clock while threads could go on, in one run. */
   movesMax = 0;
   #moves = 0;
@@ -199,7 +201,7 @@ export class Scheduler {
 
   #decide(enabled: number, current: number): number {
     // Where every point is asked there are many more of them.
-    if (++this.#operations > (this.everyPoint ? operationsMax * 10 : operationsMax))
+    if (++this.#operations > (this.everyPoint ? this.operationsMax * 10 : this.operationsMax))
       this.fail(new Violation("livelock", endless));
     const next = (this.#turns as Turns).decide(enabled, current);
     this.reads = 0;

@@ -8,7 +8,7 @@ import { Violation } from "../search/subject.js";
 import type { OwnPromise } from "./promises.js";
 import type { VirtualThread } from "./thread.js";
 
-const movesMax = 2_000;
+export const movesMaxDefault = 2_000;
 /** Moves of the clock after which nobody gets on any more, if nothing that threads share has changed meanwhile. */
 const idleMovesMax = 200;
 /** Told of a run that goes on and on, however its points are counted. */
@@ -37,6 +37,8 @@ interface Sleeper {
 
 export class Time {
   nowMs = startMs;
+  /** Moves of the clock of one run, after which it is said to go on and on. */
+  movesMax = movesMaxDefault;
   #timers: Timer[] = [];
   #sleepers: Sleeper[] = [];
   #order = 0;
@@ -97,7 +99,7 @@ export class Time {
     if (!this.isAwaited(threads)) return false;
     this.#timers = this.#timers.filter(({ thread }) => !thread.isDead);
     const blocked = threads.filter((thread) => thread.blocked !== undefined && !thread.isDead);
-    if (++this.#moves > movesMax) throw new Violation("livelock", endless);
+    if (++this.#moves > this.movesMax) throw new Violation("livelock", endless);
     const now = progress();
     this.#idleMoves = now === this.#progress ? this.#idleMoves + 1 : 0;
     this.#progress = now;

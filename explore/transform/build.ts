@@ -11,8 +11,13 @@ import type { Scenario } from "../races/scenario.js";
 import { interleave } from "./emit.js";
 import { type Mutant, filesBelow, packageRoot } from "./program.js";
 
-/** What scenarios share; the others are scenarios. */
-const shared = ["explore/races/stage.ts", "explore/races/scenario.ts", "explore/reference-protocol.ts"];
+/** What scenarios share, and who works in a simulation; the others are scenarios. */
+const shared = [
+  "explore/races/stage.ts",
+  "explore/races/scenario.ts",
+  "explore/reference-protocol.ts",
+  "explore/simulation/hand.ts",
+];
 
 /** Where the result is. */
 export const interleavedPath = join(packageRoot(), "build/explore/interleaved.json");
