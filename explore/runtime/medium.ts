@@ -247,6 +247,8 @@ export class Medium {
       const [from, to] = [block * blockBytes, (block + 1) * blockBytes];
       this.bytes.set(this.durable.subarray(from, to), from);
     });
+    // A file system shows nothing past the end, whatever a block has there.
+    this.bytes.fill(0, this.size);
     this.#volatile.fill(0);
   }
 

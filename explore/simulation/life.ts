@@ -24,8 +24,6 @@ export type Crew = readonly (readonly (readonly Task[])[])[];
 export interface LifePlan {
   readonly crew: Crew;
   readonly isDeadly: boolean;
-  /** Whoever is held up for long enough looks as if he had forgotten the others. */
-  readonly isHasty: boolean;
 }
 
 /** True: all tasks have ended, and the file is at rest. False: the turns have stopped it, or nobody is left. @throws Violation */
@@ -42,12 +40,8 @@ export function live(rig: Rig, oracle: Oracle, plan: LifePlan, turns: Turns): bo
     thread.post({ mark: 1, job: () => startedBy(work(), (promise) => (ends[at] = promise as OwnPromise)) });
   });
   if (!rig.machine.run(turns) || threads.every(({ isDead }) => isDead)) return false;
-  const mayBeRescued = plan.isHasty || threads.some(({ isDead }) => isDead);
   threads.forEach((thread, at) => {
-    if (thread.isDead) return;
-    checkEnded(thread, ends[at]);
-    if (!mayBeRescued && (actors[at] as Actor).rescues > 0)
-      throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);
+    if (!thread.isDead) checkEnded(thread, ends[at]);
   });
   rest(rig, oracle, threads, actors);
   return true;
@@ -68,7 +62,8 @@ function rest(
   if (threads.some(({ isDead }) => isDead)) rig.quietly(thread, () => actor.lookForDead());
   rig.quietly(thread, () => actor.sync());
   rig.quietly(thread, () => actor.verify());
-  if (medium.reservedBlocks > 0)
+  // Whose thread has ended while the storage was asked for leave never heard of it: that space is the file's until it is cut.
+  if (medium.reservedBlocks > 0 && !threads.some(({ isDead }) => isDead))
     throw new Violation("leak", `${medium.reservedBlocks} blocks are reserved, and nothing is dirty`);
   oracle.atRest(actor.space.size, (at) => medium.bytes[at] ?? 0, "after the last sync");
   oracle.atRest(medium.size, (at) => medium.durable[at] ?? 0, "durably after the last sync");

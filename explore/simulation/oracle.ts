@@ -37,6 +37,7 @@ export class Oracle {
   /** Of each byte: when the last sync began that covered it and succeeded; and of the size. */
   readonly #durableSince = new Float64Array(fileBytesMax);
   #sizeDurableSince = 0;
+  readonly #pageBytes: number;
   readonly #open = new Set<Begun>();
   #now = 1;
   /** Errors that tasks have met, by code. */
@@ -44,6 +45,11 @@ export class Oracle {
   tasks = 0;
   /** Set to be told of every task's beginning and end, in words. */
   onEvent: ((what: string) => void) | undefined;
+
+  /** `pageBytes`: what is written at once. */
+  constructor(pageBytes: number) {
+    this.#pageBytes = pageBytes;
+  }
 
   #tick(): number {
     return ++this.#now;
@@ -67,7 +73,10 @@ export class Oracle {
     if (task.kind === "pin to write" && !task.isUnused) this.#writes(begun, task.position, task.length, task.value);
     if (task.kind === "write") {
       this.#writes(begun, task.position, task.length, task.value);
-      this.#extends(begun, task.position + task.length);
+      const end = task.position + task.length;
+      this.#extends(begun, end);
+      // A write is atomic a page: an extension may stop at the end of any (see the invariants of ../../src/mapping/copy.ts).
+      for (let at = this.#pageEnd(task.position); at < end; at += this.#pageBytes) this.#passes(begun, at);
     }
     if (task.kind === "punch") this.#writes(begun, task.position, task.length, 0);
     if (task.kind === "truncate") {
@@ -100,6 +109,17 @@ export class Oracle {
   #extends(begun: Begun, end: number): void {
     const sizes = new Set(this.#size.possible(begun.since).map((size) => Math.max(size, end)));
     for (const size of sizes) this.#newSize(begun, size);
+  }
+
+  #pageEnd(position: number): number {
+    return (Math.floor(position / this.#pageBytes) + 1) * this.#pageBytes;
+  }
+
+  /** A size that it may have on the way. */
+  #passes(begun: Begun, end: number): void {
+    const before = begun.sizes.length;
+    this.#extends(begun, end);
+    for (const size of begun.sizes.slice(before)) size.isDoubtful = true;
   }
 
   /** A write that came to less than was asked for. */

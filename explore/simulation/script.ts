@@ -146,7 +146,8 @@ export class Script {
           ? { kind, ...range, abortAfterMs }
           : { kind, position: 0, length: 0, abortAfterMs };
       case "truncate":
-        return { kind, size: random.below(pages * pageBytes + 1), abortAfterMs };
+        // Half of them make it as long as it may be, so that most other tasks have something to do.
+        return { kind, size: random.below(2) === 0 ? pages * pageBytes : random.below(pages * pageBytes), abortAfterMs };
       case "read":
       case "punch":
         return { kind, ...range, abortAfterMs };

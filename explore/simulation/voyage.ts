@@ -17,7 +17,8 @@ import { Oracle } from "./oracle.js";
 import { type Character, Script, characterFrom } from "./script.js";
 import { fileBytesMax } from "./task.js";
 
-const cutPointsMax = 20_000;
+/** About as many points as a task has. */
+const pointsOfTask = 40;
 const endlessAt = { points: 1_000_000, moves: 200_000 };
 
 /** What was done. */
@@ -64,7 +65,7 @@ export function sail(
   const blocks = fileBytesMax / blockBytes;
   const medium = new CutMedium({ blocks, blockBytes, pageBytes, capacity: character.capacity });
   const rig = rigFor(source, character, medium, mutant);
-  const oracle = new Oracle();
+  const oracle = new Oracle(pageBytes);
   oracle.onEvent = onEvent;
   const { hasScopes } = character;
   oracle.troubles = {
@@ -101,16 +102,17 @@ interface Ship {
   readonly passage: Passage;
 }
 
-function turnsOf(random: SeededRandom, { cuts, failures, steadiness }: Character): Chances {
+function turnsOf(random: SeededRandom, character: Character): Chances {
+  const { cuts, failures, steadiness, tasksOfUser, threads, users } = character;
   const isCut = random.below(100) < 2 * cuts;
-  const cutAt = isCut ? 1 + random.below(cutPointsMax) : Infinity;
+  const cutAt = isCut ? 1 + random.below(threads * users * tasksOfUser * pointsOfTask) : Infinity;
   return new Chances(new SeededRandom(random.below(2 ** 32)), { steadiness, failures, cutAt });
 }
 
 function sailOn({ rig, oracle, medium, random, script, character, passage }: Ship, turns: Chances): void {
-  const { threads, users, isDeadly, isHasty } = character;
+  const { threads, users, isDeadly } = character;
   const crew = Array.from({ length: threads }, () => Array.from({ length: users }, () => script.tasks()));
-  if (live(rig, oracle, { crew, isDeadly, isHasty }, turns)) {
+  if (live(rig, oracle, { crew, isDeadly }, turns)) {
     oracle.closed(medium.size, (at) => medium.bytes[at] ?? 0);
     return;
   }

@@ -113,7 +113,9 @@ export class PageTable {
     }
     let frame = this.#words.nextResident(space.id, first, last, 0);
     while (frame >= 0) {
-      found.push({ frame, index: this.#words.indexOf(frame) >>> 0 });
+      const index = this.#words.indexOf(frame) >>> 0;
+      // Another page may have come into the frame since it was found.
+      if (index >= first && index <= last) found.push({ frame, index });
       frame = this.#words.nextResident(space.id, first, last, frame + 1);
     }
     return found.sort((a, b) => a.index - b.index);

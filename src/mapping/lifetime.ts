@@ -103,7 +103,10 @@ async function openNew(core: Core, request: OpenRequest): Promise<AddressSpace> 
       shared === undefined ? frames.thread : -1,
     );
     if (shared === undefined) core.calls.listen();
-    return core.adopt(slot, store);
+    const space = core.adopt(slot, store);
+    // What a process wrote that was killed since is read from the storage's cache, and is in no way durable: the first sync makes it so.
+    if (!space.readOnly) space.noteChange();
+    return space;
   } catch (error) {
     directory.free(slot);
     throw error;
