@@ -5,10 +5,12 @@
  */
 import { PinfoldError } from "../../src/base/errors.js";
 import { visible } from "../report/plain-text.js";
-import type { CheckResult, Step } from "../report/result.js";
+import type { CheckResult, PageState, Step } from "../report/result.js";
 import { nameOf } from "../report/verdict.js";
 import { WordNames } from "../report/word-names.js";
+import type { Machine } from "../runtime/machine.js";
 import { pageState } from "../runtime/pages.js";
+import type { Traced } from "../runtime/scheduler.js";
 import type { World } from "../runtime/world.js";
 import { readSchedule, replay, type Schedule } from "../search/schedule.js";
 import type { Interleaved } from "../transform/emit.js";
@@ -57,24 +59,44 @@ export function replayed(source: Interleaved, tasks: readonly CheckTask[], wante
 
 /** What was done in a schedule, step by step. */
 export function stepsOf(source: Interleaved, world: World, schedule: Schedule): Step[] {
-  const steps: Step[] = [];
-  const words = new WordNames(world.scenario.frames);
-  const before = new Map<number, string>();
-  world.onTrace = ({ thread, site, what }) => {
-    const pages = [];
-    for (let frame = 0; frame < world.scenario.frames; frame++) {
-      const state = pageState(world.machine, frame);
-      const text = JSON.stringify(state);
-      if (before.get(frame) !== text && before.has(frame)) pages.push(state);
-      before.set(frame, text);
-    }
-    const name = world.name(thread);
-    steps.push({ actor: name.split("-")[0] as string, at: source.sites[site] ?? "", what: words.named(what), pages });
-  };
+  const { frames } = world.scenario;
+  const steps = new StepNotes(source, world.machine, frames, (alternative) => world.name(alternative));
+  world.onTrace = (traced) => steps.note(traced);
   try {
     replay(world, schedule);
   } finally {
     world.onTrace = undefined;
   }
-  return steps;
+  return steps.all;
+}
+
+/** Steps as people read them, with the pages that each one changed. */
+export class StepNotes {
+  readonly all: Step[] = [];
+  readonly #source: Interleaved;
+  readonly #machine: Machine;
+  readonly #frames: number;
+  readonly #nameOf: (alternative: number) => string;
+  readonly #words: WordNames;
+  readonly #before = new Map<number, string>();
+
+  constructor(source: Interleaved, machine: Machine, frames: number, nameOf: (alternative: number) => string) {
+    this.#source = source;
+    this.#machine = machine;
+    this.#frames = frames;
+    this.#nameOf = nameOf;
+    this.#words = new WordNames(frames);
+  }
+
+  note({ thread, site, what }: Traced): void {
+    const pages: PageState[] = [];
+    for (let frame = 0; frame < this.#frames; frame++) {
+      const state = pageState(this.#machine, frame);
+      const text = JSON.stringify(state);
+      if (this.#before.get(frame) !== text && this.#before.has(frame)) pages.push(state);
+      this.#before.set(frame, text);
+    }
+    const actor = this.#nameOf(thread).split("-")[0] as string;
+    this.all.push({ actor, at: this.#source.sites[site] ?? "", what: this.#words.named(what), pages });
+  }
 }

@@ -21,6 +21,20 @@ export const killBit = 26;
 export const drainBit = 22;
 export const clockBit = 30;
 
+/** What an alternative is called: an actor's name, "disk-a", "clock". */
+export function nameOfAlternative(alternative: number, actors: readonly string[], hasViews: boolean): string {
+  const actor = actors[alternative];
+  if (actor !== undefined) return actor;
+  const letter = (at: number) => String.fromCharCode(97 + at);
+  if (alternative === clockBit) return "clock";
+  if (alternative >= killBit) return `end-${letter(alternative - killBit)}`;
+  if (hasViews && alternative >= drainBit)
+    return `drain-${actors[alternative - drainBit] ?? letter(alternative - drainBit)}`;
+  if (alternative >= eventBit) return `event-${letter(alternative - eventBit)}`;
+  if (alternative >= failBit) return `fail-${letter(alternative - failBit)}`;
+  return `disk-${letter(alternative - diskBit)}`;
+}
+
 /** Something outside of all threads that can happen now. */
 export interface Outside {
   /** Its number as an alternative. */

@@ -9,7 +9,7 @@ import { type Subject, type Turns, Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { extrasMax } from "./loaded.js";
 import type { Machine } from "./machine.js";
-import { type Traced, clockBit, diskBit, drainBit, eventBit, failBit, killBit } from "./scheduler.js";
+import { type Traced, nameOfAlternative } from "./scheduler.js";
 import { Medium } from "./medium.js";
 import { StoreBuffers } from "./store-buffer.js";
 import { blockBytes, pageBytes, plainModules } from "./modules.js";
@@ -72,16 +72,8 @@ export class World implements Subject {
   }
 
   name(alternative: number): string {
-    const actor = Object.keys(this.scenario.actors)[alternative];
-    if (actor !== undefined) return actor;
-    const letter = (at: number) => String.fromCharCode(97 + at);
-    if (alternative === clockBit) return "clock";
-    if (alternative >= killBit) return `end-${letter(alternative - killBit)}`;
-    if (this.scenario.hasViews && alternative >= drainBit)
-      return `drain-${Object.keys(this.scenario.actors)[alternative - drainBit] ?? letter(alternative - drainBit)}`;
-    if (alternative >= eventBit) return `event-${letter(alternative - eventBit)}`;
-    if (alternative >= failBit) return `fail-${letter(alternative - failBit)}`;
-    return `disk-${letter(alternative - diskBit)}`;
+    const { actors, hasViews = false } = this.scenario;
+    return nameOfAlternative(alternative, Object.keys(actors), hasViews);
   }
 
   state(): number {

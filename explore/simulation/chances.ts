@@ -11,8 +11,8 @@ export interface Odds {
   readonly steadiness: number;
   /** Of a thousand requests that end, those that fail. */
   readonly failures: number;
-  /** The point at which it all stops. */
-  readonly cutAt: number;
+  /** The point at which it all stops, if there is one. */
+  readonly cutAt: number | undefined;
 }
 
 /** Of ten thousand choices. */
@@ -25,9 +25,7 @@ const clockMask = 1 << clockBit;
 export class Chances implements Turns {
   readonly #random: SeededRandom;
   readonly #odds: Odds;
-  /** What was chosen, for a replay. */
-  readonly chosen: number[] = [];
-  isCut = false;
+  points = 0;
 
   constructor(random: SeededRandom, odds: Odds) {
     this.#random = random;
@@ -35,13 +33,9 @@ export class Chances implements Turns {
   }
 
   decide(enabled: number, current: number): number {
-    if (this.chosen.length >= this.#odds.cutAt) {
-      this.isCut = true;
-      return STOP;
-    }
-    const choice = this.#choose(enabled, current);
-    this.chosen.push(choice);
-    return choice;
+    if (this.points === this.#odds.cutAt) return STOP;
+    this.points++;
+    return this.#choose(enabled, current);
   }
 
   #choose(enabled: number, current: number): number {

@@ -19,6 +19,9 @@ export class CutMedium extends Medium {
   /** The operation that is being done; 0: none. */
   #operation = 0;
 
+  /** Set to be told of syncs that have failed. */
+  onLost: () => void = () => {};
+
   /** Sectors that a power cut now could leave in more than one state. */
   get openSectors(): number {
     return this.#history.size;
@@ -36,8 +39,7 @@ export class CutMedium extends Medium {
       if (!history.knows(sector)) history.note(sector, this.#bytesOf(sector));
     if (isCut) history.addCut(this.#operation);
     work();
-    for (let sector = first; sector < end; sector++)
-      history.add(sector, this.#operation, this.#bytesOf(sector), isCut);
+    for (let sector = first; sector < end; sector++) history.add(sector, this.#operation, this.#bytesOf(sector), isCut);
     history.done(this.#operation);
     this.#operation = 0;
   }
@@ -81,6 +83,7 @@ export class CutMedium extends Medium {
 
   override loseVolatile(): void {
     this.#change(0, this.bytes.length, false, () => super.loseVolatile());
+    this.onLost();
   }
 
   /** The process ends: what was reserved is free, all else stays, as the kernel has it. */

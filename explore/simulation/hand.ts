@@ -69,7 +69,11 @@ async function doTask(actor: Actor, begun: Begun, log: Log, signal: AbortSignal 
     case "read":
       return readSome(actor, begun, log, signal);
     case "sync":
-      await sync(core, space, task.length === 0 ? { signal } : { position: task.position, length: task.length, signal });
+      await sync(
+        core,
+        space,
+        task.length === 0 ? { signal } : { position: task.position, length: task.length, signal },
+      );
       return 0;
     case "truncate":
       await truncate(core, space, task.size, { signal });

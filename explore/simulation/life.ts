@@ -14,29 +14,21 @@ import { type Turns, Violation } from "../search/subject.js";
 import type { CutMedium } from "./cut-medium.js";
 import type { Log } from "./hand.js";
 import type { Oracle } from "./oracle.js";
-import type { Task } from "./task.js";
+import type { Crew } from "./script.js";
 
 type Hand = typeof import("./hand.js");
 
-/** The tasks of each user in each thread. */
-export type Crew = readonly (readonly (readonly Task[])[])[];
-
-export interface LifePlan {
-  readonly crew: Crew;
-  readonly isDeadly: boolean;
-}
-
 /** True: all tasks have ended, and the file is at rest. False: the turns have stopped it, or nobody is left. @throws Violation */
-export function live(rig: Rig, oracle: Oracle, plan: LifePlan, turns: Turns): boolean {
+export function live(rig: Rig, oracle: Oracle, crew: Crew, isDeadly: boolean, turns: Turns): boolean {
   rig.enter();
   const hand = rig.loaded.modules.load("explore/simulation/hand.js") as unknown as Hand;
   const start = rig.setStage();
-  const names = plan.crew.map((_, at) => String.fromCharCode(65 + at));
+  const names = crew.map((_, at) => String.fromCharCode(65 + at));
   const { threads, actors } = rig.join(start, names);
   const ends: (OwnPromise | undefined)[] = [];
   threads.forEach((thread, at) => {
-    thread.isMortal = plan.isDeadly;
-    const work = () => hand.work(actors[at] as Actor, plan.crew[at] ?? [], oracle as Log);
+    thread.isMortal = isDeadly;
+    const work = () => hand.work(actors[at] as Actor, crew[at] ?? [], oracle as Log);
     thread.post({ mark: 1, job: () => startedBy(work(), (promise) => (ends[at] = promise as OwnPromise)) });
   });
   if (!rig.machine.run(turns) || threads.every(({ isDead }) => isDead)) return false;
@@ -48,12 +40,7 @@ export function live(rig: Rig, oracle: Oracle, plan: LifePlan, turns: Turns): bo
 }
 
 /** All have ended. What is dirty is written, and looked at. @throws Violation */
-function rest(
-  rig: Rig,
-  oracle: Oracle,
-  threads: readonly VirtualThread[],
-  actors: readonly Actor[],
-): void {
+function rest(rig: Rig, oracle: Oracle, threads: readonly VirtualThread[], actors: readonly Actor[]): void {
   const alive = threads.findIndex(({ isDead }) => !isDead);
   const thread = threads[alive] as VirtualThread;
   const actor = actors[alive] as Actor;
@@ -70,7 +57,7 @@ function rest(
 }
 
 /** Requests that were under way when all ended: some have been done, in any order. @throws Violation */
-export function endRequests(rig: Rig, random: SeededRandom): void {
+function endRequests(rig: Rig, random: SeededRandom): void {
   const { machine } = rig;
   const mayBeDone = () => machine.outside.filter(({ alternative }) => alternative >= diskBit && alternative < failBit);
   for (let left = mayBeDone(); left.length > 0; left = mayBeDone()) {

@@ -73,10 +73,7 @@ export class Oracle {
     if (task.kind === "pin to write" && !task.isUnused) this.#writes(begun, task.position, task.length, task.value);
     if (task.kind === "write") {
       this.#writes(begun, task.position, task.length, task.value);
-      const end = task.position + task.length;
-      this.#extends(begun, end);
-      // A write is atomic a page: an extension may stop at the end of any (see the invariants of ../../src/mapping/copy.ts).
-      for (let at = this.#pageEnd(task.position); at < end; at += this.#pageBytes) this.#passes(begun, at);
+      for (const end of this.#endsOf(task)) this.#extends(begun, end);
     }
     if (task.kind === "punch") this.#writes(begun, task.position, task.length, 0);
     if (task.kind === "truncate") {
@@ -105,21 +102,18 @@ export class Oracle {
     return register;
   }
 
+  /** Where an extending write may stop for a moment, or for good: it is atomic a page (../../src/mapping/copy.ts). */
+  #endsOf({ position, length }: { readonly position: number; readonly length: number }): number[] {
+    const ends: number[] = [];
+    const first = (Math.floor(position / this.#pageBytes) + 1) * this.#pageBytes;
+    for (let end = first; end < position + length; end += this.#pageBytes) ends.push(end);
+    return [...ends, position + length];
+  }
+
   /** The file ends at `end` or later. */
   #extends(begun: Begun, end: number): void {
     const sizes = new Set(this.#size.possible(begun.since).map((size) => Math.max(size, end)));
     for (const size of sizes) this.#newSize(begun, size);
-  }
-
-  #pageEnd(position: number): number {
-    return (Math.floor(position / this.#pageBytes) + 1) * this.#pageBytes;
-  }
-
-  /** A size that it may have on the way. */
-  #passes(begun: Begun, end: number): void {
-    const before = begun.sizes.length;
-    this.#extends(begun, end);
-    for (const size of begun.sizes.slice(before)) size.isDoubtful = true;
   }
 
   /** A write that came to less than was asked for. */
@@ -133,7 +127,7 @@ export class Oracle {
     const sizes = new Set([size]);
     // Whoever extends it meanwhile does so before or after.
     for (const { task } of this.#open)
-      if (task.kind === "write") sizes.add(Math.max(size, task.position + task.length));
+      if (task.kind === "write") for (const end of this.#endsOf(task)) sizes.add(Math.max(size, end));
     for (const one of sizes) this.#newSize(begun, one);
   }
 
@@ -150,7 +144,7 @@ export class Oracle {
     this.onEvent?.(`${begun.since} ends at ${now}: ${task.kind}${task.kind === "write" ? `, ${bytes} bytes` : ""}`);
     const isShort = task.kind === "write" && bytes < task.length;
     begun.bytes.forEach((write, at) => {
-      if (isShort && at >= bytes) this.#register((task.position + at)).drop(write);
+      if (isShort && at >= bytes) this.#register(task.position + at).drop(write);
       else write.end = now;
     });
     for (const size of begun.sizes) {
@@ -216,7 +210,10 @@ export class Oracle {
   #check(position: number, value: number, since: number, what: string): void {
     const register = this.#register(position);
     if (register.allows(value, since)) return;
-    throw new Violation("check", `${what} is ${value}, and may be ${[...new Set(register.possible(since))].join(", ")}`);
+    throw new Violation(
+      "check",
+      `${what} is ${value}, and may be ${[...new Set(register.possible(since))].join(", ")}`,
+    );
   }
 
   /** All tasks have ended: this is what the file has. @throws Violation */
@@ -240,6 +237,14 @@ export class Oracle {
     for (let at = 0; at < size; at++)
       this.#check(at, valueAt(at), this.#durableSince[at] as number, `${what}: byte ${at}`);
     this.#settle(size, valueAt, isDurable);
+  }
+
+  /**
+   * A sync of the storage has failed, and it dropped what it had not made durable. What tasks of this life wrote the cache has to have
+   * still; what a process had written that was killed nobody has.
+   */
+  storageLost(): void {
+    for (const register of this.#bytes) register.lose();
   }
 
   /** The life has ended in order: what is there is all that there is. */

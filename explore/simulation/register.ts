@@ -22,6 +22,8 @@ export interface RegisterWrite {
 
 export class Register {
   #writes: RegisterWrite[];
+  /** What a crash has left and the storage may still lose. */
+  #survivor: RegisterWrite | undefined;
 
   constructor(value: number) {
     this.#writes = [{ value, begin: 0, end: 0, isDoubtful: false }];
@@ -36,7 +38,8 @@ export class Register {
     this.#forget(oldest);
     const write = { value, begin: now, end: Infinity, isDoubtful: false };
     this.#writes.push(write);
-    if (this.#writes.length > writesMax) throw new Error(`more than ${writesMax} writes of one byte are to be told apart`);
+    if (this.#writes.length > writesMax)
+      throw new Error(`more than ${writesMax} writes of one byte are to be told apart`);
     return write;
   }
 
@@ -48,7 +51,8 @@ export class Register {
   /** Writes that end at or after this are not past for somebody who begins at `since`. */
   #horizon(since: number): number {
     let horizon = 0;
-    for (const { begin, end, isDoubtful } of this.#writes) if (!isDoubtful && end < since && begin > horizon) horizon = begin;
+    for (const { begin, end, isDoubtful } of this.#writes)
+      if (!isDoubtful && end < since && begin > horizon) horizon = begin;
     return horizon;
   }
 
@@ -77,6 +81,13 @@ export class Register {
   settle(value: number, now: number, durableSince: number, isDurable: boolean): void {
     const kept = isDurable ? [] : this.possible(durableSince);
     this.#writes = kept.map((one) => ({ value: one, begin: now, end: now, isDoubtful: true }));
-    this.#writes.push({ value, begin: now + 1, end: now + 1, isDoubtful: false });
+    const left = { value, begin: now + 1, end: now + 1, isDoubtful: false };
+    this.#writes.push(left);
+    this.#survivor = isDurable ? undefined : left;
+  }
+
+  /** The storage has lost what it was not told to make durable in time: what a crash had left may be gone, too. */
+  lose(): void {
+    if (this.#survivor) this.#survivor.isDoubtful = true;
   }
 }

@@ -1,11 +1,54 @@
 /**
- * What a simulated voyage is like, and what its users do: all of it from a seed.
+ * What a simulated voyage is like, what its users do, and what befalls them: all of it from a seed, and then plain data, which can be
+ * made shorter (shorten.ts).
  *
  * A voyage is one file through several lives of a cache; each ends in order, by a kill or by a power cut.
  */
-import type { SeededRandom } from "../../src/base/seeded.js";
+import { SeededRandom } from "../../src/base/seeded.js";
 import { pageBytes } from "../runtime/modules.js";
+import type { Odds } from "./chances.js";
 import { type Task, fileBytesMax } from "./task.js";
+
+/** The tasks of each user in each thread. */
+export type Crew = readonly (readonly (readonly Task[])[])[];
+
+export interface LifePlan {
+  readonly crew: Crew;
+  /** Of its turns. */
+  readonly seed: number;
+  readonly odds: Odds;
+  /** What happens where the turns stop it, or nobody is left; with a seed of its own. */
+  readonly end: { readonly isPowerCut: boolean; readonly seed: number };
+}
+
+export interface VoyagePlan {
+  readonly character: Character;
+  readonly lives: readonly LifePlan[];
+}
+
+const seedsMax = 2 ** 32;
+/** About as many points as a task has, and half as many again. */
+const pointsOfTask = 40;
+
+/** The point at which a life of so many tasks may be stopped. */
+export function cutPoint(random: SeededRandom, crew: Crew): number {
+  return 1 + random.below((1 + crew.flat(2).length) * pointsOfTask);
+}
+
+export function voyageFrom(seed: number): VoyagePlan {
+  const random = new SeededRandom(seed);
+  const character = characterFrom(random);
+  const script = new Script(random, character);
+  const { cuts, failures, lives, steadiness, threads, users } = character;
+  const lifeOf = (): LifePlan => {
+    const crew = Array.from({ length: threads }, () => Array.from({ length: users }, () => script.tasks()));
+    const cutAt = random.below(100) < 2 * cuts ? cutPoint(random, crew) : undefined;
+    const odds = { steadiness, failures, cutAt };
+    const end = { isPowerCut: random.below(2) === 0, seed: random.below(seedsMax) };
+    return { crew, seed: random.below(seedsMax), odds, end };
+  };
+  return { character, lives: Array.from({ length: lives }, lifeOf) };
+}
 
 export interface Character {
   readonly threads: number;
@@ -40,7 +83,7 @@ function oneOf<Value>(random: SeededRandom, values: readonly Value[]): Value {
   return values[random.below(values.length)] as Value;
 }
 
-export function characterFrom(random: SeededRandom): Character {
+function characterFrom(random: SeededRandom): Character {
   const frames = 1 + random.below(5);
   return {
     threads: 1 + random.below(3),
@@ -80,7 +123,7 @@ const weights = {
   "look for dead": 1,
 } as const satisfies Record<Task["kind"], number>;
 
-export class Script {
+class Script {
   readonly #random: SeededRandom;
   readonly #character: Character;
   #value = 0;
@@ -147,7 +190,11 @@ export class Script {
           : { kind, position: 0, length: 0, abortAfterMs };
       case "truncate":
         // Half of them make it as long as it may be, so that most other tasks have something to do.
-        return { kind, size: random.below(2) === 0 ? pages * pageBytes : random.below(pages * pageBytes), abortAfterMs };
+        return {
+          kind,
+          size: random.below(2) === 0 ? pages * pageBytes : random.below(pages * pageBytes),
+          abortAfterMs,
+        };
       case "read":
       case "punch":
         return { kind, ...range, abortAfterMs };
@@ -166,7 +213,8 @@ export class Script {
     const bytes = Math.min(fileBytesMax, this.#character.pages * pageBytes);
     const position = random.below(bytes);
     // Up to the end of the last page that may be touched.
-    const most = Math.min(bytes, (Math.floor(position / pageBytes) + 1 + random.below(pagesMax)) * pageBytes) - position;
+    const most =
+      Math.min(bytes, (Math.floor(position / pageBytes) + 1 + random.below(pagesMax)) * pageBytes) - position;
     return { position, length: random.below(3) === 0 ? most : 1 + random.below(most) };
   }
 

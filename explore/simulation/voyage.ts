@@ -1,28 +1,31 @@
 /**
- * A voyage: one file through several lives of a cache, all of it from one seed.
+ * A voyage: one file through several lives of a cache.
  *
- * Invariant: the same seed makes the same voyage, with the same code.
+ * Invariant: the same plan makes the same voyage, with the same code.
  *
- * See also: script.ts (what it is like), oracle.ts (what must hold), life.ts.
+ * See also: script.ts (plans), oracle.ts (what must hold), life.ts.
  */
 import { SeededRandom } from "../../src/base/seeded.js";
 import { blockBytes, pageBytes } from "../runtime/modules.js";
+import type { Machine } from "../runtime/machine.js";
 import { Rig } from "../runtime/rig.js";
+import type { Traced } from "../runtime/scheduler.js";
 import { Violation } from "../search/subject.js";
 import type { Interleaved } from "../transform/emit.js";
 import { Chances } from "./chances.js";
 import { CutMedium } from "./cut-medium.js";
 import { crash, live } from "./life.js";
 import { Oracle } from "./oracle.js";
-import { type Character, Script, characterFrom } from "./script.js";
+import type { Character, LifePlan, VoyagePlan } from "./script.js";
 import { fileBytesMax } from "./task.js";
 
-/** About as many points as a task has. */
-const pointsOfTask = 40;
+/** A run with more points, or more moves of its clock, goes on and on. */
 const endlessAt = { points: 1_000_000, moves: 200_000 };
+const blocks = fileBytesMax / blockBytes;
 
 /** What was done. */
 export interface Passage {
+  voyages: number;
   tasks: number;
   points: number;
   lives: number;
@@ -30,96 +33,107 @@ export interface Passage {
   kills: number;
   /** Sectors that power cuts could leave in more than one state. */
   openSectors: number;
-  readonly errors: Map<string, number>;
+  /** Errors that tasks have met, by code. */
+  errors: Record<string, number>;
 }
 
+/** Where it has gone wrong. */
 export interface Wreck {
-  readonly seed: number;
   readonly life: number;
   readonly point: number;
   readonly violation: Violation;
 }
 
+/** Who wants to know more. */
+export interface Watch {
+  readonly onTask?: (what: string) => void;
+  readonly onStep?: (step: Traced) => void;
+  /** A life begins, on this machine. */
+  readonly onLife?: (life: number, machine: Machine) => void;
+}
+
 export function newPassage(): Passage {
-  return { tasks: 0, points: 0, lives: 0, powerCuts: 0, kills: 0, openSectors: 0, errors: new Map() };
+  return { voyages: 0, tasks: 0, points: 0, lives: 0, powerCuts: 0, kills: 0, openSectors: 0, errors: {} };
 }
 
-function rigFor(source: Interleaved, character: Character, medium: CutMedium, mutant: string): Rig {
-  const { frames, dirtyPagesMax, grantsLater, isHasty } = character;
-  const disk = { failuresMax: character.failures > 0 ? Infinity : 0, grantsLater, endsBeyond: true };
-  const movesMax = isHasty ? Infinity : 0;
-  const plan = { frames, protocol: "locked", dirtyPagesMax, hasViews: false, disk, movesMax, endlessAt } as const;
-  return new Rig(source, plan, medium, mutant);
+export function add(sum: Passage, passage: Passage): void {
+  for (const [name, count] of Object.entries(passage)) {
+    if (typeof count === "number") sum[name as "tasks"] += count;
+  }
+  for (const [code, count] of Object.entries(passage.errors)) sum.errors[code] = (sum.errors[code] ?? 0) + count;
 }
 
-/** Makes the voyage of a seed; undefined: all went well. Counts what was done in `passage`. */
+/** Makes the voyage; undefined: all went well. Counts what was done in `passage`. */
 export function sail(
   source: Interleaved,
-  seed: number,
-  passage: Passage,
-  mutant = "",
-  onEvent?: (what: string) => void,
+  plan: VoyagePlan,
+  { mutant = "", passage = newPassage(), watch = {} }: { mutant?: string; passage?: Passage; watch?: Watch } = {},
 ): Wreck | undefined {
-  const random = new SeededRandom(seed);
-  const character = characterFrom(random);
-  const blocks = fileBytesMax / blockBytes;
-  const medium = new CutMedium({ blocks, blockBytes, pageBytes, capacity: character.capacity });
-  const rig = rigFor(source, character, medium, mutant);
-  const oracle = new Oracle(pageBytes);
-  oracle.onEvent = onEvent;
-  const { hasScopes } = character;
-  oracle.troubles = {
-    requestsFail: character.failures > 0,
-    isScarce: character.capacity < blocks,
-    hasCounted: character.longterm > 0,
-    hasScopes,
-  };
-  const script = new Script(random, character);
-  for (let life = 0; life < character.lives; life++) {
-    const turns = turnsOf(random, character);
+  const voyage = new Voyage(source, plan.character, mutant, watch);
+  passage.voyages++;
+  try {
+    for (const [at, life] of plan.lives.entries()) {
+      const wreck = voyage.live(at, life, passage);
+      if (wreck) return wreck;
+    }
+    return undefined;
+  } finally {
+    passage.tasks += voyage.oracle.tasks;
+    for (const [code, count] of voyage.oracle.errors) passage.errors[code] = (passage.errors[code] ?? 0) + count;
+  }
+}
+
+class Voyage {
+  readonly oracle = new Oracle(pageBytes);
+  readonly #medium: CutMedium;
+  readonly #rig: Rig;
+  readonly #character: Character;
+  readonly #watch: Watch;
+
+  constructor(source: Interleaved, character: Character, mutant: string, watch: Watch) {
+    this.#character = character;
+    this.#watch = watch;
+    const { capacity, dirtyPagesMax, failures, frames, grantsLater, hasScopes, isHasty, longterm } = character;
+    this.#medium = new CutMedium({ blocks, blockBytes, pageBytes, capacity });
+    const disk = { failuresMax: failures > 0 ? Infinity : 0, grantsLater, endsBeyond: true };
+    const movesMax = isHasty ? Infinity : 0;
+    const plan = { frames, protocol: "locked", dirtyPagesMax, hasViews: false, disk, movesMax, endlessAt } as const;
+    this.#rig = new Rig(source, plan, this.#medium, mutant);
+    const requestsFail = failures > 0;
+    const isScarce = capacity < blocks;
+    this.oracle.troubles = { requestsFail, isScarce, hasCounted: longterm > 0, hasScopes };
+    this.oracle.onEvent = watch.onTask;
+    this.#medium.onLost = () => this.oracle.storageLost();
+  }
+
+  live(at: number, life: LifePlan, passage: Passage): Wreck | undefined {
+    this.#watch.onLife?.(at, this.#rig.machine);
+    this.#rig.machine.onTrace = this.#watch.onStep;
+    this.#rig.machine.everyPoint = false;
+    const turns = new Chances(new SeededRandom(life.seed), life.odds);
     try {
-      sailOn({ rig, oracle, medium, random, script, character, passage }, turns);
+      this.#live(life, turns, passage);
+      return undefined;
     } catch (error) {
-      const violation = error instanceof Violation ? error : new Violation("check", String((error as Error).stack));
-      return { seed, life, point: turns.chosen.length, violation };
+      const violation = error instanceof Violation ? error : new Violation("check", (error as Error).stack ?? "");
+      return { life: at, point: turns.points, violation };
     } finally {
-      passage.points += turns.chosen.length;
+      passage.points += turns.points;
       passage.lives++;
     }
   }
-  passage.tasks += oracle.tasks;
-  for (const [code, count] of oracle.errors) passage.errors.set(code, (passage.errors.get(code) ?? 0) + count);
-  return undefined;
-}
 
-interface Ship {
-  readonly rig: Rig;
-  readonly oracle: Oracle;
-  readonly medium: CutMedium;
-  readonly random: SeededRandom;
-  readonly script: Script;
-  readonly character: Character;
-  readonly passage: Passage;
-}
-
-function turnsOf(random: SeededRandom, character: Character): Chances {
-  const { cuts, failures, steadiness, tasksOfUser, threads, users } = character;
-  const isCut = random.below(100) < 2 * cuts;
-  const cutAt = isCut ? 1 + random.below(threads * users * tasksOfUser * pointsOfTask) : Infinity;
-  return new Chances(new SeededRandom(random.below(2 ** 32)), { steadiness, failures, cutAt });
-}
-
-function sailOn({ rig, oracle, medium, random, script, character, passage }: Ship, turns: Chances): void {
-  const { threads, users, isDeadly } = character;
-  const crew = Array.from({ length: threads }, () => Array.from({ length: users }, () => script.tasks()));
-  if (live(rig, oracle, { crew, isDeadly }, turns)) {
-    oracle.closed(medium.size, (at) => medium.bytes[at] ?? 0);
-    return;
+  #live({ crew, end }: LifePlan, turns: Chances, passage: Passage): void {
+    const medium = this.#medium;
+    const { isDeadly } = this.#character;
+    if (live(this.#rig, this.oracle, crew, isDeadly, turns)) {
+      this.oracle.closed(medium.size, (at) => medium.bytes[at] ?? 0);
+      return;
+    }
+    if (end.isPowerCut) {
+      passage.powerCuts++;
+      passage.openSectors += medium.openSectors;
+    } else passage.kills++;
+    crash(this.#rig, this.oracle, medium, end.isPowerCut, new SeededRandom(end.seed));
   }
-  const isPowerCut = random.below(2) === 0;
-  if (isPowerCut) {
-    passage.powerCuts++;
-    passage.openSectors += medium.openSectors;
-  } else passage.kills++;
-  crash(rig, oracle, medium, isPowerCut, random);
 }

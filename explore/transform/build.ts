@@ -8,6 +8,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Scenario } from "../races/scenario.js";
+import { planted } from "../simulation/defects.js";
 import { interleave } from "./emit.js";
 import { type Mutant, filesBelow, packageRoot } from "./program.js";
 
@@ -37,9 +38,10 @@ async function mutantsOf(files: readonly string[]): Promise<Mutant[]> {
   const names = scenarios.map(({ race }) => race);
   const twice = names.find((name, at) => names.indexOf(name) !== at);
   if (twice !== undefined) throw new Error(`two scenarios are called ${twice}`);
-  return scenarios
+  const guards = scenarios
     .filter(({ without }) => without.length > 0)
     .map(({ race, without }) => ({ name: race, replacements: without }));
+  return [...guards, ...planted];
 }
 
 async function main(): Promise<void> {

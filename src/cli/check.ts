@@ -8,9 +8,7 @@
 import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { PinfoldError } from "../base/errors.js";
-
-/** What takes words of a command line apart: parses, or complains with the error's message. */
-type Parser = <Value>(parse: (text: string) => Value) => (text: string) => Value;
+import { type Parser, durationMs, wholeNumber } from "./words.js";
 
 interface CheckFlags {
   readonly scenario?: readonly string[];
@@ -35,21 +33,10 @@ const explorer = new URL("../../explore/command.js", import.meta.url);
 const boundMost = 250;
 const jobsMost = 64;
 const seedMost = 2 ** 31 - 1;
-const unitsMs = { s: 1000, m: 60_000, h: 3_600_000 } as const;
-/** A week. */
-const deepMostMs = 7 * 24 * unitsMs.h;
 
 /** The command; `version` is for the page that it can write. */
 export function checkCommand(parser: Parser, version: string): Command {
-  const number = (name: string, least: number, most: number) =>
-    parser((text) => {
-      const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-      if (value >= least && value <= most) return value;
-      throw new PinfoldError(
-        "EINVAL",
-        `${name} is a whole number from ${least} to ${most}, not ${JSON.stringify(text)}`,
-      );
-    });
+  const number = (name: string, least: number, most: number) => parser((text) => wholeNumber(text, name, least, most));
   const names = (text: string, before: readonly string[] = []) => [...before, ...text.split(",").map(raceName)];
   return new Command("check")
     .description(
@@ -64,7 +51,7 @@ export function checkCommand(parser: Parser, version: string): Command {
     .option(
       "--deep <time>",
       "where nothing is to be found: more and more preemptions, then random schedules, for so long in all: 2h, 30m, 90s; a number alone is hours",
-      parser(durationMs),
+      parser((text) => durationMs(text, "--deep")),
     )
     .option("--seed <number>", "of --deep's random schedules: the same again", number("--seed", 1, seedMost))
     .option("--jobs <number>", "searches side by side; default: as many as processors", number("--jobs", 1, jobsMost))
@@ -87,17 +74,6 @@ export function checkCommand(parser: Parser, version: string): Command {
 
 function raceName(text: string): string {
   return text.trim().toUpperCase();
-}
-
-/** @throws PinfoldError EINVAL */
-function durationMs(text: string): number {
-  const [, amount = "", unit = "h"] = /^(\d+(?:\.\d+)?)([smh])?$/.exec(text) ?? [];
-  const ms = amount === "" ? Number.NaN : Number(amount) * unitsMs[unit as keyof typeof unitsMs];
-  if (ms > 0 && ms <= deepMostMs) return ms;
-  throw new PinfoldError(
-    "EINVAL",
-    `--deep is a time such as 2h, 30m or 90s, at most a week, not ${JSON.stringify(text)}`,
-  );
 }
 
 /** True where all is as expected. @throws PinfoldError EINVAL; ENOTSUP where this installation has no explorer */

@@ -10,6 +10,7 @@ import { limits } from "../base/limits.js";
 import { parseBytes } from "../base/sizes.js";
 import { checkCommand } from "./check.js";
 import { type ServeOptions, serve } from "./serve.js";
+import { simulateCommand } from "./simulate.js";
 
 const usageStatus = 2;
 
@@ -59,6 +60,7 @@ function build(): Command {
       serve(targets, { readOnly: false, direct: false, ...options }),
     );
   program.addCommand(checkCommand(parser, packageVersion()).copyInheritedSettings(program));
+  program.addCommand(simulateCommand(parser).copyInheritedSettings(program));
   return program;
 }
 
