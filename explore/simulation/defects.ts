@@ -88,17 +88,6 @@ export const planted: readonly Planted[] = [
     ],
   },
   {
-    name: "another-page-cut",
-    what: "a cut or a punch takes a page for one of its own that came into a frame while it looked",
-    replacements: [
-      {
-        file: "src/cache/page-table.ts",
-        original: "if (index >= first && index <= last) found.push({ frame, index });",
-        mutated: "found.push({ frame, index });",
-      },
-    ],
-  },
-  {
     name: "page-past-the-end",
     what: "a write-back writes whole pages, so that the file grows to the end of its last page",
     replacements: [
@@ -120,6 +109,7 @@ const guards: readonly Defect[] = [
   { name: "R14", what: "dirty is cleared at completion" },
   { name: "R15", what: "a page whose write failed is dropped" },
   { name: "R19", what: "a page can be read before its bytes are there" },
+  { name: "C26", what: "a cut or a punch takes a page for one of its own that came into a frame while it looked" },
   { name: "C23", what: "a hole is not made durable by a sync" },
 ];
 

@@ -9,7 +9,6 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
-import { isCounted } from "../frames/page-word.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
@@ -18,7 +17,7 @@ import { finishTruncate } from "./extend.js";
 import { checkOpen } from "./fault.js";
 import { describeHolds, foreignHolds } from "./holders.js";
 import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
-import { clearWithin, own, removeOwned } from "./truncate.js";
+import { clearWithin, isUnderCounted, own, removeOwned } from "./truncate.js";
 import { closeViews } from "./view-revoke.js";
 
 /** Bytes [from, to) of a file, and the pages that they touch. */
@@ -91,7 +90,7 @@ function refuseOwnPins(core: Core, space: AddressSpace, from: number, to: number
 
 function refuseCounted(core: Core, space: AddressSpace, hole: Hole): void {
   const residents = core.table.residents(space, hole.first, hole.last);
-  if (!residents.some(({ frame }) => isCounted(core.frames.words, frame))) return;
+  if (!residents.some((page) => isUnderCounted(core, space, page))) return;
   const pins = core.pins.holders(space, hole.first, hole.last).filter((pin) => pin.counted);
   const foreign = foreignHolds(core, space, hole.first, hole.last).filter((hold) => hold.counted);
   throw new PinfoldError(

@@ -116,9 +116,13 @@ async function tryCut(core: Core, space: AddressSpace, at: Cut, options: Truncat
   }
 }
 
+/** Whether a page is under a long-term pin. It may have left its frame meanwhile: then the pin is another page's, or was. */
+export function isUnderCounted(core: Core, space: AddressSpace, { frame, index }: Resident): boolean {
+  return isCounted(core.frames.words, frame) && core.table.find(space.id, index) === frame;
+}
+
 function refuseCounted(core: Core, space: AddressSpace, first: number, last: number, from: number): void {
-  const { words } = core.frames;
-  const counted = core.table.residents(space, first, last).filter(({ frame }) => isCounted(words, frame));
+  const counted = core.table.residents(space, first, last).filter((page) => isUnderCounted(core, space, page));
   if (counted.length === 0) return;
   const pins = core.pins.holders(space, first, last).filter((pin) => pin.counted && pin.position + pin.length > from);
   // Where in its pages a pin of another thread ends is not known.
