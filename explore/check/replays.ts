@@ -76,15 +76,15 @@ export class StepNotes {
   readonly #source: Interleaved;
   readonly #machine: Machine;
   readonly #frames: number;
-  readonly #nameOf: (alternative: number) => string;
+  readonly #actorOf: (alternative: number) => string;
   readonly #words: WordNames;
   readonly #before = new Map<number, string>();
 
-  constructor(source: Interleaved, machine: Machine, frames: number, nameOf: (alternative: number) => string) {
+  constructor(source: Interleaved, machine: Machine, frames: number, actorOf: (alternative: number) => string) {
     this.#source = source;
     this.#machine = machine;
     this.#frames = frames;
-    this.#nameOf = nameOf;
+    this.#actorOf = actorOf;
     this.#words = new WordNames(frames);
   }
 
@@ -96,7 +96,7 @@ export class StepNotes {
       if (this.#before.get(frame) !== text && this.#before.has(frame)) pages.push(state);
       this.#before.set(frame, text);
     }
-    const actor = this.#nameOf(thread).split("-")[0] as string;
+    const actor = this.#actorOf(thread).split("-")[0] as string;
     this.all.push({ actor, at: this.#source.sites[site] ?? "", what: this.#words.named(what), pages });
   }
 }

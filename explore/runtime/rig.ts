@@ -186,15 +186,23 @@ export class Rig {
   }
 }
 
+/** Starts an async function in a thread, when that goes on. Answers where its promise will stand. */
+export function startWork(thread: VirtualThread, work: () => unknown): { readonly end?: OwnPromise } {
+  const started: { end?: OwnPromise } = {};
+  const hear = (promise: unknown) => void (started.end = promise as OwnPromise);
+  thread.post({ mark: 1, job: () => startedBy(work(), hear) });
+  return started;
+}
+
 /** Tells what a function that was transformed answers: of an async one, its promise, which is looked at later. */
-export function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> {
+function* startedBy(made: unknown, hear: (answer: unknown) => void): Play<void> {
   const answer = isGenerator(made) ? yield* made : made;
   if (answer instanceof OwnPromise) answer.isHandled = true;
   hear(answer);
 }
 
 /** How what was started has ended. @throws Violation where it failed, or has not ended */
-export function checkEnded(thread: VirtualThread, end: OwnPromise | undefined): void {
+export function checkEnded(thread: VirtualThread, { end }: { readonly end?: OwnPromise }): void {
   if (end?.state === "rejected") throw new Violation("assertion", `${thread.name} ended with ${String(end.value)}`);
   if (end?.state !== "fulfilled") throw new Violation("deadlock", `${thread.name} waits for ever`);
 }

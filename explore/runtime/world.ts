@@ -15,7 +15,7 @@ import { StoreBuffers } from "./store-buffer.js";
 import { blockBytes, pageBytes, plainModules } from "./modules.js";
 import type { OwnPromise } from "./promises.js";
 import { RaceCheck } from "./race-check.js";
-import { Rig, type Start, checkEnded, memoryBytesFor, startedBy } from "./rig.js";
+import { Rig, type Start, checkEnded, memoryBytesFor, startWork } from "./rig.js";
 import type { VirtualThread } from "./thread.js";
 
 /** Blocks that the storage has room for. */
@@ -109,41 +109,33 @@ export class World implements Subject {
     rig.disk.medium.restore(this.#start.medium);
     const names = Object.keys(scenario.actors);
     const { threads, actors } = rig.join(this.#start, names);
-    const ends: (OwnPromise | undefined)[] = [];
-    threads.forEach((thread, at) => {
+    const works = threads.map((thread, at) => {
       thread.isMortal = scenario.mortal?.includes(thread.name) ?? false;
       const script = scenario.actors[names[at] as string] as (actor: Actor) => unknown;
-      thread.post({
-        mark: 1,
-        job: () =>
-          startedBy(script(actors[at] as Actor), (promise) => {
-            ends[at] = promise as OwnPromise;
-          }),
-      });
+      return startWork(thread, () => script(actors[at] as Actor));
     });
     if (!machine.run(turns)) return false;
     this.end = this.state();
-    this.#inspect(threads, ends, actors);
+    this.#inspect(threads, works, actors);
     return true;
   }
 
   /** Opens the cache and prepares the scenario once: where every run begins. */
   #setStage(): Start {
-    const { pages, prepare } = this.scenario;
-    this.#rig.disk.medium.fill(pages);
-    return this.#rig.setStage(prepare);
+    const { scenario } = this;
+    this.#rig.disk.medium.fill(scenario.pages);
+    return this.#rig.setStage((hand) => scenario.prepare?.(hand));
   }
 
   /** Looks at a run that has ended. @throws Violation */
   #inspect(
     threads: readonly VirtualThread[],
-    ends: readonly (OwnPromise | undefined)[],
+    works: readonly { readonly end?: OwnPromise }[],
     actors: readonly Actor[],
   ): void {
     threads.forEach((thread, at) => {
-      const end = ends[at];
       if (thread.isDead) return;
-      checkEnded(thread, end);
+      checkEnded(thread, works[at] ?? {});
       // Whoever had to wake the others may have died.
       if ((actors[at] as Actor).rescues > 0 && !threads.some(({ isDead }) => isDead))
         throw new Violation("lost wake-up", `${thread.name} had to wake up by itself`);

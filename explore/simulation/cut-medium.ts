@@ -1,6 +1,9 @@
 /**
  * A medium with a write cache that a power cut empties: of what was not synced, each sector stays as it was at any time since.
  *
+ * A sync that fails drops written bytes, as kernels do, and no cuts: these are the journal's. (A hole's edges inside a block are written
+ * bytes to some file systems: docs/durability.md.)
+ *
  * See also: ../runtime/medium.ts, ../../src/stores/faulty/sector-history.ts (what may be left).
  */
 import type { SeededRandom } from "../../src/base/seeded.js";
@@ -10,12 +13,17 @@ import { type Image, Medium } from "../runtime/medium.js";
 /** Bytes that are written as a whole: half a block, so that a block can be torn, too. */
 export const sectorBytes = 4;
 
+const cut = 1;
+const syncing = 2;
+
 interface TimedImage extends Image {
   readonly time: number;
 }
 
 export class CutMedium extends Medium {
   #history = new SectorHistory(0);
+  /** Of each byte: cut since the last good sync began, or before the one that is on its way. */
+  readonly #cuts = new Uint8Array(this.bytes.length);
   /** The operation that is being done; 0: none. */
   #operation = 0;
 
@@ -62,10 +70,12 @@ export class CutMedium extends Medium {
   override write(position: number, buffers: readonly Uint8Array[]): void {
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     this.#change(position, position + length, false, () => super.write(position, buffers));
+    this.#cuts.fill(0, position, position + length);
   }
 
   override drop(from: number, to: number): void {
     this.#change(from, to, true, () => super.drop(from, to));
+    this.#cuts.fill(cut, from, Math.min(to, this.bytes.length));
   }
 
   override truncate(size: number): void {
@@ -73,16 +83,27 @@ export class CutMedium extends Medium {
   }
 
   override image(): TimedImage {
+    this.#cuts.forEach((state, at) => {
+      if (state === cut) this.#cuts[at] = syncing;
+    });
     return { ...super.image(), time: this.#history.now() };
   }
 
   override noteDurable(image: Image): void {
     super.noteDurable(image);
+    this.#cuts.forEach((state, at) => {
+      if (state === syncing) this.#cuts[at] = 0;
+    });
     this.#history.settle((image as TimedImage).time);
   }
 
   override loseVolatile(): void {
-    this.#change(0, this.bytes.length, false, () => super.loseVolatile());
+    this.#change(0, this.bytes.length, false, () => {
+      super.loseVolatile();
+      this.#cuts.forEach((state, at) => {
+        if (state !== 0) this.bytes[at] = 0;
+      });
+    });
     this.onLost();
   }
 
@@ -97,6 +118,7 @@ export class CutMedium extends Medium {
     for (const [sector, bytes] of sectors) this.bytes.set(bytes, sector * sectorBytes);
     this.bytes.fill(0, size);
     this.wakeUp(size);
+    this.#cuts.fill(0);
     this.#history = new SectorHistory(size);
   }
 }

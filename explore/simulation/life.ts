@@ -5,14 +5,12 @@
  * See also: voyage.ts, ../runtime/rig.ts.
  */
 import type { Actor } from "../races/stage.js";
-import { checkEnded, type Rig, startedBy } from "../runtime/rig.js";
+import { checkEnded, type Rig, startWork } from "../runtime/rig.js";
 import { diskBit, failBit } from "../runtime/scheduler.js";
-import type { OwnPromise } from "../runtime/promises.js";
 import type { VirtualThread } from "../runtime/thread.js";
 import type { SeededRandom } from "../../src/base/seeded.js";
 import { type Turns, Violation } from "../search/subject.js";
 import type { CutMedium } from "./cut-medium.js";
-import type { Log } from "./hand.js";
 import type { Oracle } from "./oracle.js";
 import type { Crew } from "./script.js";
 
@@ -22,18 +20,16 @@ type Hand = typeof import("./hand.js");
 export function live(rig: Rig, oracle: Oracle, crew: Crew, isDeadly: boolean, turns: Turns): boolean {
   rig.enter();
   const hand = rig.loaded.modules.load("explore/simulation/hand.js") as unknown as Hand;
-  const start = rig.setStage();
+  const stage = rig.setStage();
   const names = crew.map((_, at) => String.fromCharCode(65 + at));
-  const { threads, actors } = rig.join(start, names);
-  const ends: (OwnPromise | undefined)[] = [];
-  threads.forEach((thread, at) => {
+  const { threads, actors } = rig.join(stage, names);
+  const works = threads.map((thread, at) => {
     thread.isMortal = isDeadly;
-    const work = () => hand.work(actors[at] as Actor, crew[at] ?? [], oracle as Log);
-    thread.post({ mark: 1, job: () => startedBy(work(), (promise) => (ends[at] = promise as OwnPromise)) });
+    return startWork(thread, () => hand.work(actors[at] as Actor, crew[at] ?? [], oracle));
   });
   if (!rig.machine.run(turns) || threads.every(({ isDead }) => isDead)) return false;
   threads.forEach((thread, at) => {
-    if (!thread.isDead) checkEnded(thread, ends[at]);
+    if (!thread.isDead) checkEnded(thread, works[at] ?? {});
   });
   rest(rig, oracle, threads, actors);
   return true;

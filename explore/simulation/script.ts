@@ -202,7 +202,9 @@ class Script {
         return { kind, ...range };
       case "sleep":
         return { kind, delayMs: random.below(300) };
-      default:
+      case "evict":
+      case "look for dead":
+      case "write back":
         return { kind };
     }
   }

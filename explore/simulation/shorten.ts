@@ -7,7 +7,7 @@
  */
 import { SeededRandom } from "../../src/base/seeded.js";
 import type { Interleaved } from "../transform/emit.js";
-import { type Crew, type LifePlan, type VoyagePlan, cutPoint } from "./script.js";
+import { type LifePlan, type VoyagePlan, cutPoint } from "./script.js";
 import { type Wreck, sail } from "./voyage.js";
 
 export interface ShortenLimits {
@@ -112,7 +112,7 @@ class Shortening {
   #withOtherTurns(life: LifePlan): LifePlan {
     const random = this.#random;
     const { cutAt } = life.odds;
-    const odds = { ...life.odds, cutAt: cutAt === undefined ? undefined : cutPoint(random, life.crew as Crew) };
+    const odds = { ...life.odds, cutAt: cutAt === undefined ? undefined : cutPoint(random, life.crew) };
     const end = { ...life.end, seed: random.below(2 ** 32) };
     return { ...life, odds, end, seed: random.below(2 ** 32) };
   }

@@ -277,3 +277,14 @@ test("close rejects when its sync fails, and file and pages stay", async (t) => 
   await file.sync();
   strictEqual(storedAt(memory, 0), 5);
 });
+
+test("the first sync of a file asks the store though nothing was written: what a killed process wrote may be in no way durable", async (t) => {
+  const { cache } = await open(t);
+  const store = new ScriptedStore(new MemoryStore({ sizeBytes: page }));
+  const file = await cache.open(store);
+  const before = store.count("sync");
+  await file.sync();
+  strictEqual(store.count("sync"), before + 1);
+  await file.sync();
+  strictEqual(store.count("sync"), before + 1);
+});

@@ -113,7 +113,7 @@ export class ActiveRule {
     const known = possible[fault.kind];
     const wrong = calls?.find((name) => !known?.includes(name));
     const isTime = "milliseconds" in fault && !(fault.milliseconds >= 0);
-    if (known === undefined) throw new PinfoldError("EINVAL", `there is no fault "${String(fault.kind)}"`);
+    if (known === undefined) throw new PinfoldError("EINVAL", `there is no fault "${fault.kind}"`);
     if (wrong !== undefined) throw new PinfoldError("EINVAL", `a fault "${fault.kind}" cannot strike ${wrong}`);
     if (!(chance >= 0 && chance <= 1)) throw new PinfoldError("EINVAL", `a chance is from 0 to 1, not ${chance}`);
     if (!(skip >= 0) || !(times >= 0) || isTime) throw new PinfoldError("EINVAL", "counts and times are 0 or more");

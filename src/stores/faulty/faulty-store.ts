@@ -260,7 +260,7 @@ export class FaultyStore<Inner extends Store = Store> implements Store {
 
   /** A call that blocks: none of its faults waits. */
   #runNow(call: Call): void {
-    this.#strike(call, this.#faultsOf(call).fault);
+    void this.#strike(call, this.#faultsOf(call).fault);
   }
 
   /** Does a call as the fault has it. Answers a promise only where the store does. */
@@ -384,5 +384,6 @@ function endingTwice(done: Promise<void>): Promise<void> {
         resolve?.();
       },
     );
+  // oxlint-disable-next-line unicorn/no-thenable -- that is what it is for
   return { then: listen } as unknown as Promise<void>;
 }
