@@ -39,14 +39,14 @@ export const scenario: Scenario = {
   without: [
     {
       file: "src/mapping/pin.ts",
-      original: "if (request.write && !mayWriteNow(core)) await throttle(core, request.signal);",
+      original: "if (request.write && !mayWriteNow(core, space)) await throttle(core, space, request.signal);",
       mutated: "",
     },
     {
       file: "src/mapping/pin.ts",
       original: "if (pin.write) await grantPin(core, pin);",
       mutated:
-        "if (pin.write && !mayWriteNow(core)) await throttle(core, request.signal);\n  if (pin.write) await grantPin(core, pin);",
+        "if (pin.write && !mayWriteNow(core, pin.space)) await throttle(core, pin.space, request.signal);\n  if (pin.write) await grantPin(core, pin);",
     },
   ],
 };

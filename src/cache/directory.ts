@@ -43,6 +43,7 @@ const ownFields = [
   layout.MAPPING_STORE_THREAD,
   layout.MAPPING_CLOSER,
   layout.MAPPING_WRITE_ERRORS,
+  layout.MAPPING_FAILING,
 ];
 
 export class Directory {

@@ -8,7 +8,7 @@
  *
  * See also: directory.ts (slots, openers), sync/layout.ts (MAPPING_...).
  */
-import type { PinfoldError } from "../base/errors.js";
+import type { ErrorCode, PinfoldError } from "../base/errors.js";
 import type { Frames } from "../frames/frames.js";
 import type { Store } from "../store/contract.js";
 import * as layout from "../sync/layout.js";
@@ -18,6 +18,9 @@ import { type SpaceCounters, ThreadCounters } from "./counters.js";
 const stateAt = layout.MAPPING_STATE >> 2;
 const generationAt = layout.MAPPING_GENERATION >> 2;
 const lineWords = 16;
+
+/** What a storage may fail with, as others are told of it by number; whatever is not among them counts as the first. */
+const storageErrors: readonly ErrorCode[] = ["EIO", "ENOSPC", "EROFS", "EFBIG", "ESTALE", "EACCES", "ENOMEM"];
 
 export type Durability = "device" | "kernel";
 
@@ -36,7 +39,7 @@ export class AddressSpace {
   /** Set while this thread's background write-back waits after an error. */
   retryAtMs = 0;
   retryDelayMs = 0;
-  /** What the last store sync of this thread that failed failed with. */
+  /** What the last write-back or store sync of this thread that failed failed with. */
   lastError: PinfoldError | undefined;
   /** Under "kernel" durability: data that the store lost after the cache had let it go, as far as this thread was told. */
   dataLost: PinfoldError | undefined;
@@ -198,6 +201,26 @@ export class AddressSpace {
   /** Pages that are dirty again since their write failed, in all threads: counted by the step that moves them. */
   get writeErrors(): number {
     return this.#get(layout.MAPPING_WRITE_ERRORS);
+  }
+
+  /**
+   * What write-back, or the store's sync, failed with last, in whichever thread, if nothing has been taken since. A file whose storage
+   * stays so keeps its pages, and gets no new ones at the dirty limit (mapping/throttle.ts).
+   */
+  get failingWith(): ErrorCode | undefined {
+    return storageErrors[this.#get(layout.MAPPING_FAILING) - 1];
+  }
+
+  noteFailing(error: PinfoldError): void {
+    this.lastError = error;
+    this.#set(layout.MAPPING_FAILING, 1 + Math.max(0, storageErrors.indexOf(error.code)));
+  }
+
+  /** The storage has taken what was dirty, or made durable what it had. */
+  noteTaken(): void {
+    this.retryAtMs = 0;
+    this.retryDelayMs = 0;
+    if (this.#get(layout.MAPPING_FAILING) !== 0) this.#set(layout.MAPPING_FAILING, 0);
   }
 
   /** Keeps new pages of [first, last] out until `untilMs` of the shared clock: a punch that could not catch up with readers. */

@@ -26,9 +26,9 @@ import { giveCredits } from "./frame-supply.js";
 import { type LockedRun, allBytes } from "./locked-run.js";
 import { type PinRequest, checkPin, holdScoped, makeCounted, newPin, unlockPages } from "./pin.js";
 import type { NewPin, PinRecord } from "./pin-registry.js";
-import { makeRoom, takeCreditsBlocking } from "./room.js";
+import { takeCreditsBlocking } from "./room.js";
 import { writeThroughBlocking } from "./sync-blocking.js";
-import { mayWriteNow } from "./throttle.js";
+import { throttleBlocking } from "./throttle.js";
 import { tryPinRange } from "./try-pin.js";
 import { closeViewsBlocking } from "./view-revoke.js";
 
@@ -41,7 +41,7 @@ export function pinRangeSync(core: Core, space: AddressSpace, request: PinReques
   checkSyncCalls(space);
   const now = tryPinRange(core, space, request);
   if (now) return now;
-  if (request.write && !mayWriteNow(core)) makeRoom(core);
+  if (request.write) throttleBlocking(core, space);
   const credits = pages > 1 ? pages : 0;
   if (credits > 0) takeCreditsBlocking(core, credits, () => wouldWait(core, space, first, first + pages - 1));
   const pin = newPin(space, request, first, credits);
@@ -154,7 +154,7 @@ export function writeBlocking(core: Core, space: AddressSpace, source: Uint8Arra
   let done = 0;
   while (done < source.length) {
     try {
-      if (!mayWriteNow(core)) makeRoom(core);
+      throttleBlocking(core, space);
       done += writeSome(core, space, source.subarray(done), position + done);
     } catch (error) {
       if (isOutOfRange(error)) continue;

@@ -116,7 +116,7 @@ export function checkWrite(space: AddressSpace, length: number, position: number
  */
 export function tryWrite(core: Core, space: AddressSpace, source: Uint8Array, position: number): boolean {
   checkWrite(space, source.length, position);
-  if (source.length === 0 || position + source.length > space.size || !mayWriteNow(core)) return false;
+  if (source.length === 0 || position + source.length > space.size || !mayWriteNow(core, space)) return false;
   const first = space.pageOf(position);
   const last = space.pageOf(position + source.length - 1);
   const run: LockedRun = { first, frames: [] };
@@ -152,7 +152,7 @@ export async function write(
   let done = 0;
   while (done < source.length) {
     try {
-      await throttle(core, signal);
+      await throttle(core, space, signal);
       done += await writeSome(core, space, source.subarray(done), position + done, signal);
     } catch (error) {
       if ((error as { code?: unknown }).code === "ERR_PINFOLD_OUT_OF_RANGE") continue;

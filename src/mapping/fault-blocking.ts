@@ -17,7 +17,7 @@ import { blockingOwner, wouldWait } from "./blockage.js";
 import type { Core } from "./core.js";
 import { checkOpen, gateLeftMs, lockNeighbours, outOfRange } from "./fault.js";
 import { type ChangeRange, tryGrantRun } from "./grant.js";
-import { type Failure, buffersOf, endLoad, neighboursToRead, noteRead, positionOf } from "./load.js";
+import { type Failure, buffersOf, endLoad, hideCut, neighboursToRead, noteRead, positionOf } from "./load.js";
 import { type FreshPage, type LockedRun, type PageMode, type RunRequest, unlock } from "./locked-run.js";
 import { takeFrameBlocking } from "./room.js";
 
@@ -123,7 +123,9 @@ function tryRead(
   group: readonly FreshPage[],
 ): PinfoldError | undefined {
   try {
-    readInSync(space.store, positionOf(space, first, group), buffersOf(core, group));
+    const buffers = buffersOf(core, group);
+    readInSync(space.store, positionOf(space, first, group), buffers);
+    hideCut(space, positionOf(space, first, group), buffers);
   } catch (error) {
     return toPinfoldError(error, `read of ${space.store.name}`);
   }

@@ -91,7 +91,9 @@ async function tryRead(
     const taken = typeof asked === "number" ? asked : await asked;
     assert(taken === layout.OK, "a file's lock record is always there");
     try {
-      await readIn(space.store, positionOf(space, first, group), buffersOf(core, group));
+      const buffers = buffersOf(core, group);
+      await readIn(space.store, positionOf(space, first, group), buffers);
+      hideCut(space, positionOf(space, first, group), buffers);
     } finally {
       core.locks.unlockShared(lock);
     }
@@ -101,6 +103,19 @@ async function tryRead(
     return toPinfoldError(error, `read of ${space.store.name}`);
   } finally {
     core.noteStoreCall(-1);
+  }
+}
+
+/**
+ * A cut that the store has still to do (extend.ts): what it has there is gone all the same, and would come back with the next extension.
+ * The caller holds the invalidate lock, so that the cut is neither done nor another one meanwhile.
+ */
+export function hideCut(space: AddressSpace, position: number, buffers: readonly Uint8Array[]): void {
+  if (space.cutDue !== layout.CUT_DUE) return;
+  let at = position;
+  for (const buffer of buffers) {
+    buffer.fill(0, Math.min(buffer.length, Math.max(0, space.size - at)));
+    at += buffer.length;
   }
 }
 

@@ -48,7 +48,8 @@ export async function pinMany(
       "EINVAL",
       `${wishes.length} pages can never be pinned at once: the cache has ${core.frames.count}`,
     );
-  if (wishes.some(({ write }) => write)) await throttle(core, signal);
+  const written = new Set(wishes.filter(({ write }) => write).map(({ space }) => space));
+  for (const space of written) await throttle(core, space, signal);
   const scope = options.scope ?? core.scopes.open();
   const credits = wishes.length > 1 ? wishes.length : 0;
   if (credits > 0) await takeCredits(core, credits, signal);

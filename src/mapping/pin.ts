@@ -83,7 +83,7 @@ export function checkWritePins(core: Core, countedPages: number): void {
 export async function pinRange(core: Core, space: AddressSpace, request: PinRequest): Promise<PinRecord> {
   const { first, pages } = checkPin(core, space, request);
   request.signal?.throwIfAborted();
-  if (request.write && !mayWriteNow(core)) await throttle(core, request.signal);
+  if (request.write && !mayWriteNow(core, space)) await throttle(core, space, request.signal);
   const credits = pages > 1 ? pages : 0;
   if (credits > 0 && !tryTakeCredits(core, credits)) await takeCredits(core, credits, request.signal);
   const pin = newPin(space, request, first, credits);

@@ -33,7 +33,9 @@ export function makeRoom(core: Core, only?: AddressSpace): WriteFailure[] {
   for (const space of only ? [only] : core.openSpaces()) {
     if (space.readOnly || !space.store.capabilities.syncCalls || space.closing) continue;
     const pages = tryWalking(core.locks, space, () => collectDirty(core.frames, space, () => true));
-    if (pages) failures.push(...core.writer.writeBlocking(space, pages));
+    const failed = pages ? core.writer.writeBlocking(space, pages) : [];
+    if (failed[0]) space.noteFailing(failed[0].error);
+    failures.push(...failed);
     if (!only) core.storeSync.trySync(space);
   }
   return failures;

@@ -5,7 +5,6 @@
  * waiting for other threads; then the store's sync. What this thread's own event loop has on its way (its write-back, its store
  * sync), and what its own write pins keep from being written, cannot be waited for: EDEADLK.
  */
-import { toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { BlockingOwner } from "../frames/blocked-waits.js";
@@ -17,7 +16,7 @@ import { blockingOwner, wouldWait } from "./blockage.js";
 import type { Core } from "./core.js";
 import { checkOpen } from "./fault.js";
 import { checkSyncCalls } from "./fault-blocking.js";
-import { keepsFailing, notDurable, rangeOf, union } from "./sync.js";
+import { errorOf, keepsFailing, rangeOf, union } from "./sync.js";
 
 export interface BlockingSyncOptions {
   readonly position?: number | undefined;
@@ -41,12 +40,11 @@ export function syncBlocking(core: Core, space: AddressSpace, options: BlockingS
     const failedBefore = space.syncErrors;
     const failures = writeBack(core, space, range);
     const storeError = storeSync(core, space, data);
-    if (failures.length > 0) throw notDurable(space, failures, storeError);
-    if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
+    const error = errorOf(space, failures, storeError);
+    if (error) throw error;
     // Guard of F14: a store sync of somebody else that failed meanwhile has made dirty again what this one covers.
     if (space.syncErrors === failedBefore) {
-      space.retryAtMs = 0;
-      space.retryDelayMs = 0;
+      space.noteTaken();
       return;
     }
     if (tries >= limits.transientRetriesMax) throw keepsFailing(space);
@@ -61,7 +59,8 @@ export function writeThroughBlocking(core: Core, space: AddressSpace, position: 
     return;
   }
   const failures = writeBack(core, space, range);
-  if (failures.length > 0) throw notDurable(space, failures, undefined);
+  const error = errorOf(space, failures, undefined);
+  if (error) throw error;
 }
 
 function ownerOf(core: Core, space: AddressSpace, { first, last }: IndexRange): BlockingOwner {

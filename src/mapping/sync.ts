@@ -42,17 +42,31 @@ export async function sync(core: Core, space: AddressSpace, options: SyncOptions
     const failedBefore = space.syncErrors;
     const failures = await writeBack(core, space, options);
     const storeError = await storeSync(core, space, options);
-    if (failures.length > 0) throw notDurable(space, failures, storeError);
-    if (storeError) throw toPinfoldError(storeError, `sync of ${space.store.name}`);
+    const error = errorOf(space, failures, storeError);
+    if (error) throw error;
     // Guard of F14: a store sync of somebody else that failed meanwhile has made dirty again what this one covers.
     if (space.syncErrors === failedBefore) {
-      // The storage works again: background write-back has nothing to wait for.
-      space.retryAtMs = 0;
-      space.retryDelayMs = 0;
+      // The storage works: background write-back has nothing to wait for.
+      space.noteTaken();
       return;
     }
     if (tries >= limits.transientRetriesMax) throw keepsFailing(space);
   }
+}
+
+/** What a sync throws, if it does; the file's storage is known to fail then. */
+export function errorOf(
+  space: AddressSpace,
+  failures: readonly WriteFailure[],
+  storeError: unknown,
+): PinfoldError | undefined {
+  if (failures.length === 0 && !storeError) return undefined;
+  const error =
+    failures.length > 0
+      ? notDurable(space, failures, storeError)
+      : toPinfoldError(storeError, `sync of ${space.store.name}`);
+  space.noteFailing(error);
+  return error;
 }
 
 /** What a sync says that cannot tell what it covers, since others' writes and syncs of the same pages go wrong meanwhile. */
@@ -67,7 +81,8 @@ export function keepsFailing(space: AddressSpace): PinfoldError {
 export async function writeThrough(core: Core, space: AddressSpace, position: number, length: number): Promise<void> {
   if (space.isRemote) return core.calls.ask(space, { op: "writeThrough", position, length });
   const failures = await writeBack(core, space, { position, length });
-  if (failures.length > 0) throw notDurable(space, failures, undefined);
+  const error = errorOf(space, failures, undefined);
+  if (error) throw error;
 }
 
 /** Write-through of a put: the write of its pages starts, and nobody waits for its end. */
@@ -182,7 +197,7 @@ async function storeSync(core: Core, space: AddressSpace, options: SyncOptions):
 }
 
 /** One error for all that failed: the code of the first, ranges of all (the first limits.errorRangesMax). */
-export function notDurable(space: AddressSpace, failures: readonly WriteFailure[], storeError: unknown): PinfoldError {
+function notDurable(space: AddressSpace, failures: readonly WriteFailure[], storeError: unknown): PinfoldError {
   const sorted = [...failures].sort((a, b) => a.index - b.index);
   const ranges: { from: number; to: number }[] = [];
   for (const { index } of sorted) {

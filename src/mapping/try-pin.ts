@@ -23,7 +23,7 @@ export function tryPinRange(core: Core, space: AddressSpace, request: PinRequest
   const { first, pages } = checkPin(core, space, request);
   const write = request.write === true;
   if (pages === 1 && !write && !request.scope && !request.longterm) return tryPinPage(core, space, request, first);
-  if (write && !mayWriteNow(core)) return undefined;
+  if (write && !mayWriteNow(core, space)) return undefined;
   const credits = pages > 1 ? pages : 0;
   if (credits > 0 && !tryTakeCredits(core, credits)) return undefined;
   const pin = newPin(space, request, first, credits);

@@ -22,8 +22,7 @@ import type { Core } from "./core.js";
 import { checkOpen, outOfRange } from "./fault.js";
 import { grantRunBlocking, lockPageBlocking, residentBlocking } from "./fault-blocking.js";
 import { grantedMask, tryGrantRun } from "./grant.js";
-import { makeRoom } from "./room.js";
-import { mayWriteNow } from "./throttle.js";
+import { throttleBlocking } from "./throttle.js";
 
 /** Where a page is, and what a view may do with it as long as the stamp holds. */
 export interface Sight {
@@ -112,7 +111,7 @@ export function faultForStore(core: Core, space: AddressSpace, index: number, si
   checkInside(space, index);
   if (space.readOnly) throw new PinfoldError("EROFS", `${space.store.name} was opened read-only`);
   // Before the page lock (R28).
-  if (!mayWriteNow(core)) makeRoom(core);
+  throttleBlocking(core, space);
   const frame = own(core, space, index);
   let opened = false;
   try {

@@ -158,6 +158,7 @@ export const MAPPING_STORE_THREAD = 44; // slot + 1 of the thread that has the s
 export const MAPPING_CLOSER = 48; // slot + 1 of the thread that closes it
 export const MAPPING_KEY_HASH = 52;
 export const MAPPING_FACTS_BYTES = 56; // length of its facts (FACTS_BYTES)
+export const MAPPING_FAILING = 60; // 1 + a number for what its storage failed with last; 0: it has taken something since
 // What changes all the time.
 export const MAPPING_RESIDENT = 64;
 export const MAPPING_DIRTY = 68;

@@ -10,7 +10,7 @@
  */
 import type { Clock } from "../base/clock.js";
 import { coarseSeconds } from "../base/clock.js";
-import { PinfoldError } from "../base/errors.js";
+import { PinfoldError, toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
 import type { Frames } from "../frames/frames.js";
@@ -143,16 +143,18 @@ export class Flusher {
     };
     const { failures, blocked } = await this.#writer.writeNow(space, [], more);
     if (space.isStale) return false;
-    let failed = failures.length > 0;
+    let failed = failures[0]?.error;
     const syncs = this.#needsStoreSync(space, urgent);
     if (syncs) {
       this.#syncedMs.set(space.id, nowMs);
-      await this.#storeSync.request(space, true).catch(() => {
-        failed = true;
+      await this.#storeSync.request(space, true).catch((error: unknown) => {
+        failed = toPinfoldError(error, `sync of ${space.store.name}`);
       });
     }
-    this.#backOff(space, failed);
-    return !failed && (syncs || chosen > blocked.length);
+    const isTaken = syncs || chosen > blocked.length;
+    if (failed) this.#backOff(space, failed);
+    else if (isTaken) space.noteTaken();
+    return !failed && isTaken;
   }
 
   /** Some dirty pages; none where too many tasks wait for the walk. */
@@ -178,12 +180,8 @@ export class Flusher {
   }
 
   /** After an error the file's background write-back waits, twice as long each time. */
-  #backOff(space: AddressSpace, failed: boolean): void {
-    if (!failed) {
-      space.retryAtMs = 0;
-      space.retryDelayMs = 0;
-      return;
-    }
+  #backOff(space: AddressSpace, error: PinfoldError): void {
+    space.noteFailing(error);
     space.retryDelayMs = Math.min(limits.retryDelayMaxMs, space.retryDelayMs * 2 || limits.retryDelayMs);
     space.retryAtMs = this.#clock.nowMs() + space.retryDelayMs;
   }

@@ -6,6 +6,7 @@ import { MemoryStore, type PagesToken, type PinInfo, UserPages } from "../../src
 import { systemClock } from "../../src/base/clock.js";
 import { Frames } from "../../src/frames/frames.js";
 import { Core } from "../../src/mapping/core.js";
+import type { AddressSpace } from "../../src/cache/space.js";
 import { mayWriteNow } from "../../src/mapping/throttle.js";
 import * as layout from "../../src/sync/layout.js";
 import { errorOf, failsWith, openMemory, pageSize, until } from "../api/fixture.js";
@@ -202,17 +203,17 @@ test("writers are not delayed for pages that write pins of another thread keep d
   const locked = await thread.call<number>("pin", 0, 10 * pageSize, { write: true });
   const long = await thread.call<number>("pin", 20 * pageSize, 10 * pageSize, counted);
   assert.equal(cache.stats().dirtyPages, 20);
-  assert.equal(mayWriteNow(cache.core), true);
+  assert.equal(mayWriteNow(cache.core, cache.core.spaces[0] as AddressSpace), true);
   const token = await thread.call<PagesToken>("transfer", long);
-  assert.equal(mayWriteNow(cache.core), true);
+  assert.equal(mayWriteNow(cache.core, cache.core.spaces[0] as AddressSpace), true);
   UserPages.adopt(token).put();
-  assert.equal(mayWriteNow(cache.core), false);
+  assert.equal(mayWriteNow(cache.core, cache.core.spaces[0] as AddressSpace), false);
   await file.sync({ position: 20 * pageSize });
-  assert.equal(mayWriteNow(cache.core), true);
+  assert.equal(mayWriteNow(cache.core, cache.core.spaces[0] as AddressSpace), true);
   await thread.call("put", locked);
-  assert.equal(mayWriteNow(cache.core), false);
+  assert.equal(mayWriteNow(cache.core, cache.core.spaces[0] as AddressSpace), false);
   await file.sync();
-  assert.equal(mayWriteNow(cache.core), true);
+  assert.equal(mayWriteNow(cache.core, cache.core.spaces[0] as AddressSpace), true);
   cache.verify({ quiesce: true });
 });
 

@@ -1,7 +1,7 @@
 /**
  * Background write-back, throttling of writers, errors that wait, and the flush at exit.
  */
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
@@ -141,6 +141,47 @@ test("a writer above the dirty limit goes on after its delay though the store st
   const pages = await file.getUserPages(21 * page, page, { write: true });
   pages.put();
   held.release();
+});
+
+test("a file whose storage stays broken keeps its pages up to the dirty limit, then refuses writes with the cause; others go on", async (t) => {
+  const { file, store, cache } = await open(t, { cache: { dirtyBytesMax: 8 * page, dirtyBackgroundBytes: 4 * page } });
+  const other = await cache.open(new MemoryStore({ sizeBytes: 64 * page }));
+  const gone = new PinfoldError("EIO", "the disk has gone");
+  const broken = [
+    store.fail("writePages", gone, { times: Infinity }),
+    store.fail("writePagesSync", gone, { times: Infinity }),
+  ];
+  let written = 0;
+  const write = async () => {
+    for (; written < 40; written++) await writeAt(file, written, written + 1);
+  };
+  const refused = await write().catch((error: unknown) => error as PinfoldError);
+  ok(refused instanceof PinfoldError, "no more than the limit is kept");
+  strictEqual(refused.code, "EIO");
+  match(refused.message, /its storage fails, and \d+ pages wait for it already/);
+  match(String((refused.cause as Error).message), /the disk has gone/);
+  ok(written >= 8 && written <= 10, `${written} pages`);
+  strictEqual(await codeOf(file.getUserPages(20 * page, page, { write: true })), "EIO");
+  strictEqual(file.tryWrite(filled(1), 30 * page), false);
+  throws(() => file.getUserPagesSync(20 * page, page, { write: true }), { code: "EIO" });
+  const before = performance.now();
+  for (let index = 0; index < 60; index++) await writeAt(other, index, index + 1);
+  ok(performance.now() - before < limits.throttleMs * 20, "nobody else is delayed for each write");
+  await other.sync();
+  ok(cache.stats().dirtyPages <= 10);
+  strictEqual(await codeOf(file.sync()), "EIO");
+  for (const heal of broken) heal();
+  await file.sync();
+  await write();
+  await file.sync();
+  const found = await Promise.all(
+    Array.from({ length: 40 }, (_, index) => file.read(Buffer.alloc(1), 0, 1, index * page)),
+  );
+  deepStrictEqual(
+    found.map(({ buffer }) => buffer[0]),
+    Array.from({ length: 40 }, (_, index) => index + 1),
+  );
+  cache.verify({ quiesce: true });
 });
 
 test("pages under counted write pins are written when they expire, not each time somebody writes", async (t) => {
