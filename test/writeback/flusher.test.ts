@@ -159,7 +159,7 @@ test("a file whose storage stays broken keeps its pages up to the dirty limit, t
   ok(refused instanceof PinfoldError, "no more than the limit is kept");
   strictEqual(refused.code, "EIO");
   match(refused.message, /its storage fails, and \d+ pages wait for it already/);
-  match(String((refused.cause as Error).message), /the disk has gone/);
+  match((refused.cause as Error).message, /the disk has gone/);
   ok(written >= 8 && written <= 10, `${written} pages`);
   strictEqual(await codeOf(file.getUserPages(20 * page, page, { write: true })), "EIO");
   strictEqual(file.tryWrite(filled(1), 30 * page), false);
