@@ -75,7 +75,7 @@ async function memoryWith(bytes: Uint8Array): Promise<MemoryStore> {
   const pages = Math.ceil(bytes.length / page);
   for (let at = 0; at < pages; at++) {
     const buffer = bytes.subarray(at * page, (at + 1) * page);
-    await memory.pageMkwrite({
+    memory.pageMkwrite({
       position: at * page,
       length: buffer.length,
       pageSize: page,
@@ -194,9 +194,9 @@ class Life {
       longterm: task.longterm,
     });
     try {
-      for (const [nth, page] of [...pages].entries()) {
-        if (task.kind === "pin to read") this.#look({ task, ...rest }, page.position, page.bytes);
-        else page.bytes.fill(task.value);
+      for (const [nth, one] of [...pages].entries()) {
+        if (task.kind === "pin to read") this.#look({ task, ...rest }, one.position, one.bytes);
+        else one.bytes.fill(task.value);
         if (nth === 0 && task.holdMs > 0) await setTimeout(task.holdMs);
       }
     } finally {
