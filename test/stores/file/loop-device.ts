@@ -14,6 +14,8 @@ export interface SmallDisk {
   readonly freeBytes: () => number;
   /** Unmounts and mounts again, as after a restart. */
   readonly remount: () => void;
+  /** Unmounts, runs a program on the device (which has to like what it sees), and mounts again. @throws Error with its output */
+  readonly examine: (program: string, ...args: string[]) => void;
   readonly close: () => void;
 }
 
@@ -21,6 +23,8 @@ export interface SmallDiskOptions {
   mebibytes: number;
   /** For example ["mkfs.ext4", "-q"]; the device is added. */
   mkfs: readonly string[];
+  /** Options of mount, for example "prjquota". */
+  mountOptions?: string;
   /** Put the image on a tmpfs of so many MiB: writes fail when that is full. */
   backingMebibytes?: number;
 }
@@ -87,7 +91,9 @@ export function openSmallDisk(options: SmallDiskOptions): SmallDisk {
     run(mkfs as string, ...args, device);
     const directory = join(base, "mounted");
     mkdirSync(directory);
-    run("mount", device, directory);
+    const how = options.mountOptions === undefined ? [] : ["-o", options.mountOptions];
+    const mount = (): string => run("mount", ...how, device, directory);
+    mount();
     undo.push(() => unmount(directory));
     const freeBytes = (): number => {
       const { bavail, bsize } = statfsSync(directory);
@@ -95,9 +101,20 @@ export function openSmallDisk(options: SmallDiskOptions): SmallDisk {
     };
     const remount = (): void => {
       run("umount", directory);
-      run("mount", device, directory);
+      mount();
     };
-    return { directory, freeBytes, remount, close };
+    const examine = (program: string, ...given: string[]): void => {
+      run("umount", directory);
+      try {
+        run(program, ...given, device);
+      } catch (error) {
+        const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+        throw new Error(`${program} finds faults: ${stdout ?? ""} ${stderr ?? ""}`, { cause: error });
+      } finally {
+        mount();
+      }
+    };
+    return { directory, freeBytes, remount, examine, close };
   } catch (error) {
     close();
     throw error;

@@ -1,0 +1,55 @@
+/**
+ * Power cuts: an XFS on a loop device of its own is shut down in the middle of a victim's work, which loses all that the kernel had not
+ * made durable. After a mount the file is compared with the ledger, and `xfs_repair -n` has to find nothing.
+ *
+ * In half of the rounds the file system's log is written first (`shutdown -f`): then sizes and allocations are newer than data.
+ *
+ * See also: kill-rounds.ts, victim.ts.
+ */
+import { join } from "node:path";
+import { SeededRandom } from "../../src/testing/index.js";
+import { pause, until } from "../nbd/fixture.js";
+import { run, type SmallDisk } from "../stores/file/loop-device.js";
+import { newLedger, type RoundsOptions, victimOptions } from "./kill-rounds.js";
+import type { SectorLedger } from "./sector-ledger.js";
+import { bytesOf, VictimProcess } from "./victim-process.js";
+
+export interface CutOptions extends Omit<RoundsOptions, "folder"> {
+  readonly disk: SmallDisk;
+}
+
+/** @throws Error that says what is wrong, the round and the seed */
+export async function cutRounds({ disk, rounds, seed, note }: CutOptions): Promise<SectorLedger> {
+  const random = new SeededRandom(seed);
+  const path = join(disk.directory, "victim");
+  const ledger = newLedger();
+  for (let round = 0; round < rounds; round++) {
+    const options = victimOptions(random, path, ledger, { mayBreak: true });
+    const victim = new VictimProcess(options, ledger);
+    const how = random.below(2) === 0 ? [] : ["-f"];
+    try {
+      await victim.waitForSyncs(ledger.syncs + 1 + random.below(8));
+      await pause(random.below(60));
+      victim.checkAlive();
+      run("xfs_io", "-x", "-c", ["shutdown", ...how].join(" "), disk.directory);
+      // What it still says counts: a sync that ends well now is a lie, unless all was durable before.
+      const before = ledger.syncsFailed;
+      await until(() => {
+        victim.checkAlive();
+        return ledger.syncsFailed > before + 2;
+      }, "syncs that fail after the cut");
+      await victim.kill();
+      const durable = ledger.durableSectors;
+      disk.remount();
+      const wrong = ledger.check(bytesOf(path));
+      if (wrong.length > 0) throw new Error(wrong.slice(0, 8).join("; "));
+      disk.examine("xfs_repair", "-n");
+      note?.(`round ${round}: shutdown ${how.join("")}, ${durable} sectors held to what was synced`);
+    } catch (error) {
+      victim.child.kill("SIGKILL");
+      await victim.ended.catch(() => {});
+      throw new Error(`round ${round} of seed ${seed}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  return ledger;
+}
