@@ -1,6 +1,7 @@
 /**
- * Rounds of faults for as long as asked: `npm run crash -- [kill|cut|full] [--rounds N] [--seed N] [--on ext4|xfs|btrfs|tmpfs]`.
- * Prints a line a round; exit status 0 only where all were well. `cut` and `full` need root and a loop device.
+ * Rounds of faults for as long as asked: `npm run crash -- [kill|serve|cut|full] [--rounds N] [--seed N] [--on ext4|xfs|btrfs|tmpfs]`.
+ * `kill` ends a program that uses the library, `serve` the server under fio. Prints a line a round; exit status 0 only where all
+ * were well. `cut` and `full` need root and a loop device.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +11,7 @@ import { missingForDisks, openSmallDisk } from "../stores/file/loop-device.js";
 import { cutRounds } from "./cut-rounds.js";
 import { fullRounds } from "./full-rounds.js";
 import { killRounds } from "./kill-rounds.js";
+import { missingForFio, serveRounds } from "./serve-rounds.js";
 import { smallSystems } from "./small-systems.js";
 
 interface Asked {
@@ -43,6 +45,18 @@ async function kill(asked: Asked): Promise<string> {
   try {
     const { operations, syncs } = await killRounds({ ...asked, folder });
     return `${operations} operations, ${syncs} syncs`;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function serve(asked: Asked): Promise<string> {
+  const missing = await missingForFio();
+  if (missing !== null) throw new Error(missing);
+  const folder = mkdtempSync(join(tmpdir(), "pinfold-serve-"));
+  try {
+    const { flushes } = await serveRounds({ ...asked, folder });
+    return `${flushes} flushes of our own, ${asked.rounds} parts verified by fio`;
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -88,8 +102,9 @@ const { kind, on, ...asked } = parse();
 const startMs = Date.now();
 console.log(`${kind}: ${asked.rounds} rounds, seed ${asked.seed}`);
 try {
-  const said = kind === "kill" ? await kill(asked) : kind === "cut" ? await cut(asked) : await full(asked, on);
-  console.log(said);
+  const run = { kill, serve, cut, full: (all: Asked) => full(all, on) }[kind];
+  if (run === undefined) throw new Error("one of kill, serve, cut, full");
+  console.log(await run(asked));
   console.log(`${kind}: ${asked.rounds} rounds well in ${Math.round((Date.now() - startMs) / 1000)} s`);
 } catch (error) {
   console.error(`${kind}: ${(error as Error).message}`);

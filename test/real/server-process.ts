@@ -57,7 +57,7 @@ export async function run(
 export class Undo {
   readonly #steps: (() => Promise<void> | void)[] = [];
 
-  constructor(t: TestContext) {
+  constructor(t: Pick<TestContext, "after">) {
     t.after(async () => {
       const errors: unknown[] = [];
       for (const step of this.#steps.splice(0).reverse()) {
