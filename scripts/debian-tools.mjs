@@ -14,7 +14,6 @@ const tools = [
   { program: "mkfs.xfs", package: "xfsprogs", tests: "an XFS image on the device" },
   { program: "mkfs.ext4", package: "e2fsprogs", tests: "an ext4 image on the device" },
   { program: "mkfs.btrfs", package: "btrfs-progs", tests: "full disks and promises on btrfs" },
-  { program: "setquota", package: "quota", tests: "quotas of ext4" },
 ];
 const apt = ["-q", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20", "-o", "DPkg::Lock::Timeout=120"];
 

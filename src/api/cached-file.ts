@@ -20,6 +20,7 @@ import type { PinRecord } from "../mapping/pin-registry.js";
 import { allocate, punchHole } from "../mapping/punch.js";
 import { loadRange, prefetch, tryPinRange } from "../mapping/try-pin.js";
 import { truncate } from "../mapping/truncate.js";
+import type { StoreCapabilities } from "../store/contract.js";
 import { checkFlag, checkObject, checkPinned, checkSignal } from "./arguments.js";
 import { FileBytes } from "./file-bytes.js";
 import { FileSync, type SyncCallOptions, type SyncRange } from "./file-sync.js";
@@ -126,6 +127,11 @@ export class CachedFile extends FileBytes implements AsyncDisposable {
 
   get readOnly(): boolean {
     return this.#space.readOnly;
+  }
+
+  /** What the storage promises: whether granted space is certain (`reserves`), and what it can. */
+  get capabilities(): StoreCapabilities {
+    return this.#space.store.capabilities;
   }
 
   /** What messages call the file. */

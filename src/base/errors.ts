@@ -6,6 +6,8 @@
  * PinfoldError with a code from this table. An aborted call throws the signal's own reason.
  */
 
+import { constants } from "node:os";
+
 /** Code -> what to do about it. */
 export const errorAdvice = {
   EINVAL: "Correct the argument that the message names; nothing was changed.",
@@ -80,13 +82,17 @@ export function isErrorCode(code: unknown): code is ErrorCode {
 
 /**
  * Wraps what a store or Node threw. A PinfoldError passes unchanged; a known errno keeps its code; all else is EIO.
- * Quota counts as no space, as a network block device would report it.
+ * Quota counts as no space, as a network block device would report it. Node has no name for it (nor has libuv), only the number.
  */
 export function toPinfoldError(error: unknown, operation: string): PinfoldError {
   if (error instanceof PinfoldError) return error;
   const raw = (error as { code?: unknown } | null)?.code;
   const message = error instanceof Error ? error.message : String(error);
-  if (raw === "EDQUOT") return new PinfoldError("ENOSPC", `${operation}: ${message}`, { cause: error, operation });
+  if (raw === "EDQUOT" || isQuotaNumber(error))
+    return new PinfoldError("ENOSPC", `${operation}: the quota is used up (EDQUOT): ${message}`, {
+      cause: error,
+      operation,
+    });
   if (raw === "EPERM") return new PinfoldError("EACCES", `${operation}: ${message}`, { cause: error, operation });
   if (raw === "EOPNOTSUPP") return new PinfoldError("ENOTSUP", `${operation}: ${message}`, { cause: error, operation });
   if (raw === "ENFILE") return new PinfoldError("EMFILE", `${operation}: ${message}`, { cause: error, operation });
@@ -94,4 +100,9 @@ export function toPinfoldError(error: unknown, operation: string): PinfoldError 
     return new PinfoldError("EBUSY", `${operation}: ${message}`, { cause: error, operation });
   const code = isErrorCode(raw) ? raw : "EIO";
   return new PinfoldError(code, `${operation}: ${message}`, { cause: error, operation });
+}
+
+function isQuotaNumber(error: unknown): boolean {
+  const number = (error as { errno?: unknown } | null)?.errno;
+  return constants.errno.EDQUOT !== undefined && number === -constants.errno.EDQUOT;
 }

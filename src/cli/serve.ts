@@ -128,6 +128,9 @@ function announce(cache: PageCache, server: NbdServer, files: readonly CachedFil
     process.stdout.write(
       `pinfold: ${file.name} (${formatBytes(file.size)}${flags}): ${server.uri(at === 0 ? "" : names[at])}\n`,
     );
+    const { reserves, reservesNote, readOnly } = file.capabilities;
+    if (reserves === "none" && !readOnly)
+      process.stdout.write(`pinfold: ${file.name}: no space is reserved, so that a flush may fail: ${reservesNote}\n`);
   });
   process.stdout.write(`pinfold: ready; try: nbdinfo '${server.uri("")}' (Ctrl-C ends it)\n`);
 }

@@ -29,6 +29,8 @@ export interface StoreCapabilities {
    * "none": it may, and then sync and writers are told late (fault F11).
    */
   readonly reserves: "data" | "none";
+  /** Where reserves is "none", why: a few words for people ("btrfs writes every change to a new place, ..."). */
+  readonly reservesNote?: string | undefined;
   /** punch gives space back (else it only zeroes). */
   readonly punchesHoles: boolean;
   /** Several pages can be written all or nothing. */

@@ -63,6 +63,7 @@ export class FileStore implements Store {
     this.share = libc === null ? undefined : (words) => this.#share(words);
     this.capabilities = {
       reserves: file.policy.reserves,
+      ...(file.policy.reason === undefined ? {} : { reservesNote: `${file.policy.fileSystem} ${file.policy.reason}` }),
       punchesHoles: file.policy.punchesHoles && libc !== null,
       atomicCommits: false,
       readOnly: file.readOnly,

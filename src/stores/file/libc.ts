@@ -32,6 +32,8 @@ export interface Libc {
   fallocateLater(fd: number, mode: number, offset: number, length: number): Promise<number>;
   /** ioctl FS_IOC_FIEMAP on a prepared structure. */
   fiemap(fd: number, request: Uint8Array): number;
+  /** What the file system says of the file itself; nothing of it where it does not say. */
+  fileFlags(fd: number): { isCompressed: boolean; isRealtime: boolean };
   /** Drops clean pages of the range from the kernel's cache (posix_fadvise DONTNEED); length 0: to the end. */
   dropCached(fd: number, offset: number, length: number): number;
   /** The position, or minus the errno. Moves the descriptor's offset, which only its close uses (descriptors.ts). */
@@ -39,6 +41,12 @@ export interface Libc {
 }
 
 const fiemapRequest = 0xc020660b;
+/** FS_IOC_GETFLAGS, and the one of its bits that counts here. */
+const flagsRequest = 0x80086601;
+const compressedFlag = 0x4;
+/** FS_IOC_FSGETXATTR: 28 bytes, of which the first word has the bits. */
+const attributesRequest = 0x801c581f;
+const realtimeFlag = 0x1;
 const closeOnExec = 0o2000000;
 const adviceDontNeed = 4;
 const lockExclusive = 2;
@@ -119,6 +127,17 @@ const libc: Libc = {
       }
     }),
   fiemap: (fd, request) => result(c().ioctl(fd, fiemapRequest, request)),
+  fileFlags(fd) {
+    const words = new Uint32Array(8);
+    const wordOf = (request: number): number => {
+      words.fill(0);
+      return c().ioctl(fd, request, words) === 0 ? (words[0] as number) : 0;
+    };
+    return {
+      isCompressed: (wordOf(flagsRequest) & compressedFlag) !== 0,
+      isRealtime: (wordOf(attributesRequest) & realtimeFlag) !== 0,
+    };
+  },
   // The one call that returns its errno.
   dropCached: (fd, offset, length) => c().fadvise(fd, offset, length, adviceDontNeed) as number,
   lseek(fd, offset, whence) {

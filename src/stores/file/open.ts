@@ -16,7 +16,7 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
-import { detectPolicy, devicePolicy, type Policy } from "./detect.js";
+import { detectPolicy, policyOfDevice, type Policy } from "./detect.js";
 import { cells, closeNoted } from "./descriptors.js";
 import { errno, loadLibc, openFlags, seek, systemError, type Libc } from "./libc.js";
 
@@ -155,7 +155,8 @@ async function examine(libc: Libc | null, path: string, fd: number, options: Fil
       });
     const sizeBytes = libc.lseek(fd, 0, seek.end);
     if (sizeBytes < 0) throw systemError(-sizeBytes, "lseek", path);
-    return { ...common, key: `device:${stat.rdev}`, sizeBytes, device: true, policy: devicePolicy };
+    const policy = policyOfDevice(numbersOf(stat.rdev));
+    return { ...common, key: `device:${stat.rdev}`, sizeBytes, device: true, policy };
   }
   if (!stat.isFile())
     throw new PinfoldError("EINVAL", `open '${path}': neither a regular file nor a block device`, {
@@ -163,8 +164,15 @@ async function examine(libc: Libc | null, path: string, fd: number, options: Fil
     });
   if (stat.size > BigInt(limits.fileBytesMax))
     throw new PinfoldError("EFBIG", `open '${path}': ${stat.size} bytes`, { operation: "open" });
-  const policy = await detectPolicy(descriptorPath(fd, path));
+  const policy = await detectPolicy(descriptorPath(fd, path), fd, libc);
   return { ...common, key: `file:${stat.dev}:${stat.ino}`, sizeBytes: Number(stat.size), device: false, policy };
+}
+
+/** "major:minor" of a device number, as Linux packs it. */
+function numbersOf(rdev: bigint): string {
+  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
+  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
+  return `${major}:${minor}`;
 }
 
 function takeLock(libc: Libc | null, fd: number, path: string, shared: boolean): void {
