@@ -102,16 +102,17 @@ function own(core: Core, space: AddressSpace, index: number): number {
 }
 
 /**
- * The write fault: makes a page resident, granted and dirty, and opens it to stores.
+ * The write fault: makes a page resident, granted and dirty, and opens it to stores. `makesRoom`: above the dirty limit others are
+ * written out first.
  * @throws PinfoldError EBADF, EROFS, ERR_PINFOLD_OUT_OF_RANGE, ENOSPC, EIO, EDEADLK, ERR_PINFOLD_NO_FRAMES. Nothing has changed then.
  */
-export function faultForStore(core: Core, space: AddressSpace, index: number, sight: Sight): void {
+export function faultForStore(core: Core, space: AddressSpace, index: number, sight: Sight, makesRoom = true): void {
   const { words, thread } = core.frames;
   checkOpen(space);
   checkInside(space, index);
   if (space.readOnly) throw new PinfoldError("EROFS", `${space.store.name} was opened read-only`);
   // Before the page lock (R28).
-  throttleBlocking(core, space);
+  if (makesRoom) throttleBlocking(core, space);
   const frame = own(core, space, index);
   let opened = false;
   try {

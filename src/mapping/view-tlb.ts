@@ -42,6 +42,8 @@ export class ViewTlb {
   readonly #sight: Sight = { frame: 0, stamp: 0, isWritable: false, inFile: 0, granted: 0 };
   readonly #own = new DataView(new ArrayBuffer(wideBytes));
   #crossingAt = 0;
+  /** False while two pages are wanted together: to make room for one of them could take the other one away. */
+  #makesRoom = true;
   // What each access uses. Without #, since V8 inlines by the length of the bytecode and a private name takes more of it; and only
   // declared, since a field that begins as undefined could hold anything for all that V8 knows.
   declare private readonly window: ViewWindow;
@@ -172,7 +174,7 @@ export class ViewTlb {
         if (end > sight.inFile) throw outOfRange(this.#space, position + width - 1);
       } else if (!isThere || !sight.isWritable || end > sight.granted) {
         if (start + end > this.#space.size) throw outOfRange(this.#space, position + width - 1);
-        faultForStore(this.#core, this.#space, index, sight);
+        faultForStore(this.#core, this.#space, index, sight, this.#makesRoom);
         if (end > sight.granted) throw outOfRange(this.#space, position + width - 1);
       }
       const page = index | 0;
@@ -212,11 +214,9 @@ export class ViewTlb {
     const index = Math.floor(position * this.perByte);
     const before = (index + 1) * this.pageSize - position;
     for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
-      const firstAt = this.open(position, before);
-      this.window.leave();
+      const firstAt = this.#place(position, before, tries === 0);
       const firstBytes = this.bytes;
-      const secondAt = this.open(position + before, width - before);
-      this.window.leave();
+      const secondAt = this.#place(position + before, width - before, tries === 0);
       const secondBytes = this.bytes;
       if (this.#enterBoth(index)) {
         for (let at = 0; at < before; at++) firstBytes.setUint8(firstAt + at, this.#own.getUint8(at));
@@ -227,6 +227,17 @@ export class ViewTlb {
       this.window.leaveBoth();
     }
     throw keptChanging();
+  }
+
+  /** Where to store, as open, with the window shut again. */
+  #place(position: number, width: number, makesRoom: boolean): number {
+    this.#makesRoom = makesRoom;
+    try {
+      return this.open(position, width);
+    } finally {
+      this.window.leave();
+      this.#makesRoom = true;
+    }
   }
 
   /** Opens the windows of a page and of the next one, as their entries have them. */

@@ -8,7 +8,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { type CacheShare, PageCache } from "../../src/index.js";
+import { type CachedFile, type CacheShare, PageCache } from "../../src/index.js";
 import { SeededRandom } from "../../src/testing/index.js";
 import { reports, sendReport } from "./reports.js";
 import { sectorBytes } from "./sector-words.js";
@@ -37,8 +37,7 @@ function isStopped(stop: SharedArrayBuffer): boolean {
 }
 
 /** The tasks of one thread, side by side until they are told to stop. */
-async function work(cache: PageCache, { options, first, stop }: Omit<ThreadData, "share">): Promise<VictimTask[]> {
-  const file = await cache.open(options.path, options.direct ? { direct: true } : {});
+async function work(file: CachedFile, { options, first, stop }: Omit<ThreadData, "share">): Promise<VictimTask[]> {
   const tasks = Array.from(
     { length: options.tasksPerThread },
     (_, at) => new VictimTask(file, options, first + at, new SeededRandom(options.seed * 64 + first + at)),
@@ -81,11 +80,12 @@ async function main(options: VictimOptions): Promise<void> {
         worker.on("exit", () => resolve());
       }),
     );
+    // Who asks for faults waits until all threads have the file.
     await new Promise<void>((resolve) => worker.once("message", () => resolve()));
   }
   process.on("SIGUSR2", () => Atomics.store(new Int32Array(stop), 0, 1));
   sendReport(options.fd, { kind: reports.ready });
-  const [, tasks] = await Promise.all([Promise.all(workers), work(cache, { options, first: 0, stop })]);
+  const [, tasks] = await Promise.all([Promise.all(workers), work(file, { options, first: 0, stop })]);
   for (let tries = 0; !(await (tasks[0] as VictimTask).sync(true)); tries++) {
     if (tries > 200) throw new Error("the last sync does not get better");
     await setTimeout(100);
@@ -97,8 +97,10 @@ async function main(options: VictimOptions): Promise<void> {
 
 async function thread(data: ThreadData): Promise<void> {
   const cache = PageCache.attach(data.share);
-  parentPort?.postMessage("attached");
-  await work(cache, data);
+  const { path, direct } = data.options;
+  const file = await cache.open(path, direct ? { direct } : {});
+  parentPort?.postMessage("open");
+  await work(file, data);
   await cache.close();
 }
 

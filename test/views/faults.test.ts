@@ -110,6 +110,27 @@ describe("a store that crosses two pages", () => {
   });
 });
 
+describe("a store that crosses two pages where dirty pages are at their limit and a sync does not end", () => {
+  it("has both pages in the end: making room for the second one does not go on taking the first one away", async (t) => {
+    const { cache, file, store, memory } = await open(t, { pages: 60 });
+    const view = file.map();
+    view.setUint8(0, 1);
+    const hold = store.hold("sync");
+    const synced = file.sync();
+    await hold.entered;
+    // They are written as there is no room for more, and stay: what they wait for is the sync that stands still.
+    for (let index = 1; index < 32; index++) view.setUint8(index * page, index);
+    view.setBigUint64(50 * page - 4, 0x0102030405060708n);
+    assert.equal(view.getBigUint64(50 * page - 4), 0x0102030405060708n);
+    hold.release();
+    await synced;
+    await file.sync();
+    assert.equal(storedAt(memory, 50 * page - 1), 4);
+    assert.equal(storedAt(memory, 50 * page), 5);
+    cache.verify({ quiesce: true });
+  });
+});
+
 describe("write-back", () => {
   it("takes the access away: the next store asks the storage again", async (t) => {
     const { cache, file, store, memory } = await open(t, { pages: 4 });
