@@ -8,7 +8,7 @@
  */
 import { join } from "node:path";
 import { SeededRandom } from "../../src/testing/index.js";
-import { pause, until } from "../nbd/fixture.js";
+import { pause } from "../nbd/fixture.js";
 import { run, type SmallDisk } from "../stores/file/loop-device.js";
 import { newLedger, type RoundsOptions, victimOptions } from "./kill-rounds.js";
 import type { SectorLedger } from "./sector-ledger.js";
@@ -34,15 +34,13 @@ export async function cutRounds({ disk, rounds, seed, note }: CutOptions): Promi
       run("xfs_io", "-x", "-c", ["shutdown", ...how].join(" "), disk.directory);
       // What it still says counts: a sync that ends well now is a lie, unless all was durable before.
       const before = ledger.syncsFailed;
-      await until(() => {
-        victim.checkAlive();
-        return ledger.syncsFailed > before + 2;
-      }, "syncs that fail after the cut");
+      await victim.waitAtMost(2000, () => ledger.syncsFailed > before + 2);
       await victim.kill();
       const durable = ledger.durableSectors;
       disk.remount();
       const wrong = ledger.check(bytesOf(path));
-      if (wrong.length > 0) throw new Error(wrong.slice(0, 8).join("; "));
+      if (wrong.length > 0)
+        throw new Error(`${JSON.stringify(options)}, ${how.join("")}: ${wrong.slice(0, 8).join("; ")}`);
       disk.examine("xfs_repair", "-n");
       note?.(`round ${round}: shutdown ${how.join("")}, ${durable} sectors held to what was synced`);
     } catch (error) {

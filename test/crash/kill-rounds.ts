@@ -73,7 +73,7 @@ export async function killRounds({ folder, rounds, seed, note }: RoundsOptions):
       await victim.kill();
       const durable = ledger.durableSectors;
       const wrong = ledger.check(bytesOf(path));
-      if (wrong.length > 0) throw new Error(wrong.slice(0, 8).join("; "));
+      if (wrong.length > 0) throw new Error(`${JSON.stringify(options)}: ${wrong.slice(0, 8).join("; ")}`);
       note?.(
         `round ${round}: ${options.threads} tasks, pages of ${options.pageSize}, ${durable} sectors held to what was synced`,
       );

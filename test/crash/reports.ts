@@ -30,6 +30,23 @@ export const flavours = {
   zeros: 3,
 } as const;
 
+/** How a victim did something: for whoever has to find out what went wrong. */
+export const ways = [
+  "?",
+  "write",
+  "writeSync",
+  "pin",
+  "longterm",
+  "store",
+  "punch",
+  "truncate",
+  "tail",
+  "sync",
+  "datasync",
+  "syncSync",
+] as const;
+export type Way = (typeof ways)[number];
+
 export interface Report {
   readonly kind: number;
   /** Of an operation or a sync; grows from operation to operation of a sector. */
@@ -40,13 +57,14 @@ export interface Report {
   /** Sizes in sectors, from the smaller to the larger; both 0: the size stays. */
   readonly sizeMin: number;
   readonly sizeMax: number;
+  readonly way: Way;
 }
 
 export const reportBytes = 32;
 
 export function sendReport(fd: number, report: Partial<Report> & { kind: number }): void {
-  const { kind, number = 0, flavour = 0, first = 0, count = 0, sizeMin = 0, sizeMax = 0 } = report;
-  writeSync(fd, new Uint32Array([kind, number, flavour, first, count, sizeMin, sizeMax, 0]));
+  const { kind, number = 0, flavour = 0, first = 0, count = 0, sizeMin = 0, sizeMax = 0, way = "?" } = report;
+  writeSync(fd, new Uint32Array([kind, number, flavour, first, count, sizeMin, sizeMax, ways.indexOf(way)]));
 }
 
 /** Takes bytes as they come, and gives whole reports. */
@@ -66,6 +84,7 @@ export class ReportReader {
         count: word(4),
         sizeMin: word(5),
         sizeMax: word(6),
+        way: ways[word(7)] ?? "?",
       };
     }
     this.#rest = bytes.subarray(at);

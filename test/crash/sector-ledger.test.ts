@@ -10,7 +10,16 @@ const sectors = 8;
 function ledgerOf(...told: (Partial<Report> & { kind: number })[]): SectorLedger {
   const ledger = new SectorLedger(sectors, Buffer.alloc(sectors * sectorBytes));
   for (const report of told)
-    ledger.take({ number: 0, flavour: flavours.whole, first: 0, count: 0, sizeMin: 0, sizeMax: 0, ...report });
+    ledger.take({
+      number: 0,
+      flavour: flavours.whole,
+      first: 0,
+      count: 0,
+      sizeMin: 0,
+      sizeMax: 0,
+      way: "?",
+      ...report,
+    });
   return ledger;
 }
 

@@ -50,6 +50,8 @@ export class SectorLedger {
   readonly #open = new Map<number, Operation>();
   readonly #flavour = new Map<number, number>();
   readonly #syncs = new Map<number, PendingSync>();
+  /** All since the last check, oldest first. */
+  readonly #told: Report[] = [];
   #sizes: SizeRange[];
   #sizeEnded = 0;
   #sizeDurable = 0;
@@ -65,6 +67,7 @@ export class SectorLedger {
 
   take(report: Report): void {
     const { kind, number } = report;
+    this.#told.push(report);
     if ((kind === reports.refused || kind === reports.failed) && report.flavour === 1) this.withoutSpace += 1;
     if (kind === reports.begin) this.#begin(report);
     else if (kind === reports.end) this.#end(number);
@@ -128,6 +131,22 @@ export class SectorLedger {
     if (sync.sizeEnded !== undefined) this.#sizeDurable = Math.max(this.#sizeDurable, sync.sizeEnded);
   }
 
+  /** What was told of a sector since the last check: its operations, and the syncs that covered it. */
+  historyOf(sector: number): string {
+    const names = new Map<number, string>(Object.entries(reports).map(([name, kind]) => [kind, name]));
+    const of = new Map<number, string>();
+    for (const { kind, number, first, count, way } of this.#told) {
+      const isWhole = kind === reports.syncBegin && count === 0;
+      const touches = sector >= first && sector < first + count;
+      if (isWhole || touches) of.set(number, isWhole ? way : `${way} [${first}, ${first + count})`);
+    }
+    return this.#told
+      .filter(({ number }) => of.has(number))
+      .slice(-60)
+      .map(({ kind, number }) => `${names.get(kind)} ${number} ${of.get(number)}`)
+      .join("\n  ");
+  }
+
   /** Sectors of which some operation is durable. */
   get durableSectors(): number {
     return this.#durable.reduce((count, number) => count + (number > 0 ? 1 : 0), 0);
@@ -136,13 +155,16 @@ export class SectorLedger {
   /** Compares a file with what it may hold; what is wrong, in words. What is there is the new beginning. */
   check(file: Buffer): string[] {
     const wrong = this.#checkSize(file.length);
+    let historiesLeft = 1;
     const bytes = paddedTo(file, this.sectors);
     for (let sector = 0; sector < this.sectors; sector++) {
       const found = bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
       const complaint = this.#checkSector(sector, found);
-      if (complaint !== undefined) wrong.push(complaint);
+      if (complaint !== undefined)
+        wrong.push(historiesLeft-- > 0 ? `${complaint}\n  ${this.historyOf(sector)}\n` : complaint);
       this.#begun[sector] = [];
     }
+    this.#told.length = 0;
     this.#baseline = bytes;
     this.#durable.fill(0);
     this.#ended.fill(0);

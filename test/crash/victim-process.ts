@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { until } from "../nbd/fixture.js";
+import { pause } from "../nbd/fixture.js";
 import { type Report, ReportReader, reports } from "./reports.js";
 import type { SectorLedger } from "./sector-ledger.js";
 import type { VictimOptions } from "./victim.js";
@@ -61,12 +61,19 @@ export class VictimProcess {
       throw new Error(`the victim ended by itself: ${this.stderr}`);
   }
 
-  /** Until the ledger has so many more syncs than `before`. */
+  /** Until it is at work and the ledger has `count` syncs that ended well. */
   async waitForSyncs(count: number): Promise<void> {
-    await until(() => {
+    const isThere = (): boolean => this.isReady && this.#ledger.syncs >= count;
+    if (!(await this.waitAtMost(60_000, isThere))) throw new Error("the victim syncs nothing for a minute");
+  }
+
+  /** True once `condition` holds; false where it does not in that time. @throws Error when the victim has ended */
+  async waitAtMost(timeMs: number, condition: () => boolean): Promise<boolean> {
+    for (const untilMs = Date.now() + timeMs; Date.now() < untilMs; await pause(3)) {
       this.checkAlive();
-      return this.isReady && this.#ledger.syncs >= count;
-    }, "syncs of the victim");
+      if (condition()) return true;
+    }
+    return false;
   }
 
   async kill(): Promise<void> {

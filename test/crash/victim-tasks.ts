@@ -10,7 +10,7 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import type { CachedFile, MappedView } from "../../src/index.js";
 import type { SeededRandom } from "../../src/testing/index.js";
-import { flavours, reports, sendReport } from "./reports.js";
+import { flavours, reports, sendReport, type Way } from "./reports.js";
 import { operationsOf, sectorBytes, sectorsOf } from "./sector-words.js";
 
 /** Sectors that go to one thread together. */
@@ -93,10 +93,10 @@ export class VictimTask {
     return { first: place * chunkSectors + from, count: 1 + this.#random.below(most) };
   }
 
-  #begin(number: number, extent: Extent, flavour: number, size?: { from: number; to: number }): void {
+  #begin(way: Way, number: number, extent: Extent, flavour: number, size?: { from: number; to: number }): void {
     const sizes =
       size === undefined ? {} : { sizeMin: Math.min(size.from, size.to), sizeMax: Math.max(size.from, size.to) };
-    sendReport(this.#shape.fd, { kind: reports.begin, number, flavour, ...extent, ...sizes });
+    sendReport(this.#shape.fd, { kind: reports.begin, number, flavour, way, ...extent, ...sizes });
     this.#last.fill(-1, extent.first, extent.first + extent.count);
   }
 
@@ -126,7 +126,7 @@ export class VictimTask {
   async #writeAt(extent: Extent, size?: { from: number; to: number }): Promise<void> {
     const number = this.#number();
     const bytes = sectorsOf(number, extent.first, extent.count);
-    this.#begin(number, extent, flavours.whole, size);
+    this.#begin(size === undefined ? "write" : "tail", number, extent, flavours.whole, size);
     try {
       for (let done = 0; done < bytes.length; ) {
         const position = extent.first * sectorBytes + done;
@@ -142,7 +142,7 @@ export class VictimTask {
     const extent = this.#extent();
     const number = this.#number();
     const bytes = sectorsOf(number, extent.first, extent.count);
-    this.#begin(number, extent, flavours.whole);
+    this.#begin("writeSync", number, extent, flavours.whole);
     try {
       for (let done = 0; done < bytes.length; )
         done += this.#file.writeSync(bytes, done, bytes.length - done, extent.first * sectorBytes + done);
@@ -160,7 +160,7 @@ export class VictimTask {
     const number = this.#number();
     const position = extent.first * sectorBytes;
     const bytes = sectorsOf(number, extent.first, extent.count);
-    this.#begin(number, extent, flavours.whole);
+    this.#begin("pin", number, extent, flavours.whole);
     let pages;
     try {
       pages = await this.#file.getUserPages(position, bytes.length, { write: true });
@@ -188,7 +188,7 @@ export class VictimTask {
     const extent = this.#extent();
     const number = this.#number();
     const bytes = sectorsOf(number, extent.first, extent.count);
-    this.#begin(number, extent, flavours.loose);
+    this.#begin("longterm", number, extent, flavours.loose);
     let pages;
     try {
       const position = extent.first * sectorBytes;
@@ -209,7 +209,7 @@ export class VictimTask {
     const extent = { first, count: 1 };
     const number = this.#number();
     const bytes = sectorsOf(number, first, 1);
-    this.#begin(number, extent, flavours.loose);
+    this.#begin("store", number, extent, flavours.loose);
     try {
       if (this.#random.below(2) === 0) this.#view.copyFrom(bytes, first * sectorBytes);
       else {
@@ -227,7 +227,7 @@ export class VictimTask {
   async #punch(): Promise<void> {
     const extent = this.#extent();
     const number = this.#number();
-    this.#begin(number, extent, flavours.zeros);
+    this.#begin("punch", number, extent, flavours.zeros);
     try {
       await this.#file.punchHole(extent.first * sectorBytes, extent.count * sectorBytes);
     } catch (error) {
@@ -244,7 +244,8 @@ export class VictimTask {
       const to = bodySectors + this.#random.below(totalSectors - bodySectors);
       const number = this.#number();
       const extent = { first: Math.min(to, size), count: Math.max(0, size - to) };
-      this.#begin(number, extent, flavours.zeros, { from: to, to });
+      // An extension may show half done: XFS writes the end of the old last block out first, with a size that ends there.
+      this.#begin("truncate", number, extent, flavours.zeros, to > size ? { from: size, to } : { from: to, to });
       try {
         await this.#file.truncate(to * sectorBytes);
       } catch (error) {
@@ -289,9 +290,10 @@ export class VictimTask {
     const extent = isWhole ? { first: 0, count: 0 } : this.#extent();
     const range = isWhole ? {} : { position: extent.first * sectorBytes, length: extent.count * sectorBytes };
     const number = this.#number();
-    sendReport(this.#shape.fd, { kind: reports.syncBegin, number, ...extent });
+    const isFull = whole || this.#random.below(2) === 0;
+    sendReport(this.#shape.fd, { kind: reports.syncBegin, number, way: isFull ? "sync" : "datasync", ...extent });
     try {
-      if (whole || this.#random.below(2) === 0) await this.#file.sync(range);
+      if (isFull) await this.#file.sync(range);
       else await this.#file.datasync(range);
     } catch (error) {
       return this.#syncFailed(number, error);
@@ -302,7 +304,7 @@ export class VictimTask {
 
   #syncSync(): void {
     const number = this.#number();
-    sendReport(this.#shape.fd, { kind: reports.syncBegin, number });
+    sendReport(this.#shape.fd, { kind: reports.syncBegin, number, way: "syncSync" });
     try {
       this.#file.syncSync();
     } catch (error) {

@@ -1,67 +1,11 @@
 /** A kernel's ext4 on the disk, through nbdfuse and a loop device. Root only. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { scratchFolder } from "../nbd/fixture.js";
-import { missingForDisks } from "../stores/file/loop-device.js";
-import { has, pathOf, Program, run, type ServerProcess, startServing, Undo } from "./server-process.js";
-
-interface Attached {
-  readonly device: string;
-  readonly detach: () => Promise<void>;
-}
-
-/** A block device of this machine that is the server's disk. */
-async function attach(undo: Undo, server: ServerProcess): Promise<Attached> {
-  const folder = mkdtempSync(join(tmpdir(), "pinfold-fuse-"));
-  undo.add(() => rmSync(folder, { recursive: true, force: true }));
-  const file = join(folder, "disk");
-  execFileSync("touch", [file]);
-  const fuse = new Program(undo, "nbdfuse", [file, server.uri()]);
-  const unmountFuse = async (): Promise<void> => {
-    await run("fusermount3", ["-u", file]).catch(() => run("umount", ["-l", file]).catch(() => {}));
-    await fuse.ended.catch(() => {});
-  };
-  undo.add(unmountFuse);
-  for (let tries = 0; statSync(file).size === 0; tries++) {
-    if (tries > 500 || !fuse.running) throw new Error(`nbdfuse does not come up: ${fuse.stderr}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  const device = (await run("losetup", ["-f", "--show", file])).trim();
-  let attached = true;
-  const detachLoop = async (): Promise<void> => {
-    if (!attached) return;
-    await run("losetup", ["-d", device]);
-    attached = false;
-  };
-  undo.add(detachLoop);
-  const detach = async (): Promise<void> => {
-    await detachLoop();
-    await unmountFuse();
-  };
-  return { device, detach };
-}
-
-async function mounted(undo: Undo, device: string, work: (directory: string) => Promise<void>): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), "pinfold-mount-"));
-  undo.add(() => rmSync(directory, { recursive: true, force: true }));
-  await run("mount", [device, directory]);
-  undo.add(async () => {
-    await run("umount", ["-q", directory]).catch(() => {});
-  });
-  await work(directory);
-  await run("umount", [directory]);
-}
-
-function missingTools(t: TestContext): boolean {
-  const missing = missingForDisks("mkfs.ext4", "e2fsck");
-  if (missing === null && existsSync("/dev/fuse")) return !has(t, "nbdfuse", "fusermount3", "diff");
-  t.skip(missing ?? "no /dev/fuse");
-  return true;
-}
+import { attach, missingTools, mounted } from "./kernel-disk.js";
+import { pathOf, run, startServing, Undo } from "./server-process.js";
 
 test("a tree copied to an ext4 on the disk is whole: e2fsck is content, and after a restart every file is the same", async (t) => {
   if (missingTools(t)) return;
