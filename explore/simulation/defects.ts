@@ -111,6 +111,7 @@ const guards: readonly Defect[] = [
   { name: "R19", what: "a page can be read before its bytes are there" },
   { name: "C26", what: "a cut or a punch takes a page for one of its own that came into a frame while it looked" },
   { name: "C27", what: "what was cut comes back, where the storage had failed to cut it" },
+  { name: "C28", what: "a page is taken for written that a cut, undone later, hid from write-back" },
   { name: "C23", what: "a hole is not made durable by a sync" },
 ];
 

@@ -9,6 +9,7 @@
  * See also: directory.ts (slots, openers), sync/layout.ts (MAPPING_...).
  */
 import type { ErrorCode, PinfoldError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
 import type { Frames } from "../frames/frames.js";
 import type { Store } from "../store/contract.js";
 import * as layout from "../sync/layout.js";
@@ -19,7 +20,7 @@ const stateAt = layout.MAPPING_STATE >> 2;
 const generationAt = layout.MAPPING_GENERATION >> 2;
 const lineWords = 16;
 
-/** What a storage may fail with, as others are told of it by number; whatever is not among them counts as the first. */
+/** What a storage may fail with, as others are told of it by number. */
 const storageErrors: readonly ErrorCode[] = ["EIO", "ENOSPC", "EROFS", "EFBIG", "ESTALE", "EACCES", "ENOMEM"];
 
 export type Durability = "device" | "kernel";
@@ -117,11 +118,13 @@ export class AddressSpace {
 
   /** What is under way with the size: one of layout's CUT_ numbers (mapping/truncate.ts, punch.ts). */
   get cutPhase(): number {
-    return this.#get(layout.MAPPING_PHASE);
+    return this.#get(layout.MAPPING_PHASE) & layout.CUT_MASK;
   }
 
+  /** The caller holds the resize mutex, or cleans up after who had it. */
   setCutPhase(phase: number): void {
-    this.#set(layout.MAPPING_PHASE, phase);
+    const before = this.#get(layout.MAPPING_PHASE) & ~layout.CUT_MASK;
+    this.#set(layout.MAPPING_PHASE, (before + layout.CUT_STEP) | phase);
   }
 
   /** The size that is published next may be taken back; this one stands beside it. */
@@ -146,9 +149,18 @@ export class AddressSpace {
     return { from: this.#getWide(layout.MAPPING_HOLE_FROM), to: this.#getWide(layout.MAPPING_HOLE_TO) };
   }
 
-  /** What write-back may write: up to the end, or, while a cut can be undone, up to the end that would come back. */
+  /**
+   * What write-back may write: up to the end, or, while a cut can be undone, up to the end that would come back. Guard of C28: the size
+   * is of one phase, or a page that comes back would be taken for written. The caller holds the invalidate lock.
+   */
   get writableEnd(): number {
-    return this.cutPhase === layout.CUT_UNDOABLE ? Math.max(this.size, this.oldSize) : this.size;
+    for (let tries = 0; tries < limits.swapRetriesMax; tries++) {
+      const before = this.#get(layout.MAPPING_PHASE);
+      const now = this.size;
+      const end = (before & layout.CUT_MASK) === layout.CUT_UNDOABLE ? Math.max(now, this.oldSize) : now;
+      if (this.#get(layout.MAPPING_PHASE) === before) return end;
+    }
+    throw new Error("the file's size keeps changing");
   }
 
   /** Whether the store may be longer than the file: one of layout's CUT_DUE numbers. */
@@ -212,8 +224,11 @@ export class AddressSpace {
   }
 
   noteFailing(error: PinfoldError): void {
+    const number = storageErrors.indexOf(error.code);
+    // Not the storage's: a lock that could not be had, say.
+    if (number < 0) return;
     this.lastError = error;
-    this.#set(layout.MAPPING_FAILING, 1 + Math.max(0, storageErrors.indexOf(error.code)));
+    this.#set(layout.MAPPING_FAILING, 1 + number);
   }
 
   /** The storage has taken what was dirty, or made durable what it had. */

@@ -115,7 +115,7 @@ function settleResize(core: Core, slot: number, dead: number): Task | undefined 
 
 /** True where a cut of this file has removed pages, or a punch may have: then it has to be done to the end. */
 function needsFinishing(core: Core, slot: number): boolean {
-  const phase = core.directory.get(slot, layout.MAPPING_PHASE);
+  const phase = core.directory.get(slot, layout.MAPPING_PHASE) & layout.CUT_MASK;
   return phase === layout.CUT_FINAL || phase === layout.CUT_PUNCH;
 }
 
@@ -157,7 +157,7 @@ function keepsForPunch(core: Core, record: number, dead: number): boolean {
   const { words, thread, count, plan } = core.frames;
   if (record >= count && (record < plan.locksFrom || record >= plan.directoryRecord)) return false;
   const slot = words.mappingIdOf(record);
-  if (core.directory.get(slot, layout.MAPPING_PHASE) !== layout.CUT_PUNCH) return false;
+  if ((core.directory.get(slot, layout.MAPPING_PHASE) & layout.CUT_MASK) !== layout.CUT_PUNCH) return false;
   if (ownerOf(core, core.frames.lockRecord(slot, layout.LOCK_RESIZE)) === dead) return false;
   const space = spaceOf(core, slot);
   const { first, last } = holeOf(space, space.hole);

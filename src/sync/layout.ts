@@ -149,7 +149,7 @@ export const MAPPING_STATE = 0; // MAPPING_FREE, ...
 export const MAPPING_GENERATION = 4;
 export const MAPPING_SIZE = 8; // f64 bits
 export const MAPPING_OLD_SIZE = 16;
-export const MAPPING_PHASE = 24; // CUT_NONE, ...
+export const MAPPING_PHASE = 24; // CUT_NONE, ..., below a count of its changes (CUT_STEP)
 export const MAPPING_CUT_DUE = 28; // CUT_DUE_NO, ...
 export const MAPPING_GATE_FIRST = 32; // new pages of [first, last] stay out ...
 export const MAPPING_GATE_LAST = 36;
@@ -189,6 +189,9 @@ export const MAPPING_CLOSING = 3;
 export const MAPPING_ORPHANED = 4;
 
 // What is under way with a file's size (MAPPING_PHASE).
+/** The phase is in the low bits; the count above it tells one NONE from the next. */
+export const CUT_MASK = 255;
+export const CUT_STEP = 256;
 export const CUT_NONE = 0;
 /** A cut that can be undone: MAPPING_OLD_SIZE has the size to go back to. */
 export const CUT_UNDOABLE = 1;
