@@ -19,12 +19,12 @@ export interface CutOptions extends Omit<RoundsOptions, "folder"> {
 }
 
 /** @throws Error that says what is wrong, the round and the seed */
-export async function cutRounds({ disk, rounds, seed, note }: CutOptions): Promise<SectorLedger> {
+export async function cutRounds({ disk, rounds, seed, victim: given, note }: CutOptions): Promise<SectorLedger> {
   const random = new SeededRandom(seed);
   const path = join(disk.directory, "victim");
   const ledger = newLedger();
   for (let round = 0; round < rounds; round++) {
-    const options = victimOptions(random, path, ledger, { mayBreak: true });
+    const options = victimOptions(random, path, ledger, { mayBreak: true, ...given });
     const victim = new VictimProcess(options, ledger);
     const how = random.below(2) === 0 ? [] : ["-f"];
     try {

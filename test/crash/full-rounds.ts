@@ -44,7 +44,7 @@ export async function fullRounds(options: FullOptions): Promise<FullResult> {
   const ledger = newLedger();
   let late = 0;
   for (let round = 0; round < rounds; round++) {
-    const given = { mayLackSpace: true, ...(options.direct ? {} : { direct: false }) };
+    const given = { mayLackSpace: true, ...(options.direct ? {} : { direct: false }), ...options.victim };
     const victim = new VictimProcess(victimOptions(random, path, ledger, given), ledger);
     const ballast = new Ballast(disk.directory, disk.freeBytes, random);
     try {

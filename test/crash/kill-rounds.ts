@@ -18,6 +18,8 @@ export interface RoundsOptions {
   readonly folder: string;
   readonly rounds: number;
   readonly seed: number;
+  /** Takes the place of what the seed would choose for victims. */
+  readonly victim?: Partial<VictimOptions>;
   /** Called after each round, with what there is to say. */
   readonly note?: (line: string) => void;
 }
@@ -54,13 +56,13 @@ export function newLedger(): SectorLedger {
 }
 
 /** @throws Error that says what is wrong, the round and the seed */
-export async function killRounds({ folder, rounds, seed, note }: RoundsOptions): Promise<SectorLedger> {
+export async function killRounds({ folder, rounds, seed, victim: given, note }: RoundsOptions): Promise<SectorLedger> {
   const random = new SeededRandom(seed);
   const path = join(folder, "victim");
   if (existsSync(path)) throw new Error(`${path} is there already`);
   const ledger = newLedger();
   for (let round = 0; round < rounds; round++) {
-    const options = victimOptions(random, path, ledger);
+    const options = victimOptions(random, path, ledger, given);
     const victim = new VictimProcess(options, ledger);
     try {
       // Some die while they are starting.

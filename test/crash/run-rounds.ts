@@ -1,5 +1,6 @@
 /**
- * Rounds of faults for as long as asked: `npm run crash -- [kill|serve|cut|full] [--rounds N] [--seed N] [--on ext4|xfs|btrfs|tmpfs]`.
+ * Rounds of faults for as long as asked: `npm run crash -- [kill|serve|cut|full] [--rounds N] [--seed N] [--on ext4|xfs|btrfs|tmpfs]
+ * [--folder DIR] [--victim JSON]`. `--victim` takes the place of what the seed would choose ({"direct":true,"pageSize":4096}).
  * `kill` ends a program that uses the library, `serve` the server under fio. Prints a line a round; exit status 0 only where all
  * were well. `cut` and `full` need root and a loop device.
  */
@@ -13,17 +14,27 @@ import { fullRounds } from "./full-rounds.js";
 import { killRounds } from "./kill-rounds.js";
 import { missingForFio, serveRounds } from "./serve-rounds.js";
 import { smallSystems } from "./small-systems.js";
+import type { VictimOptions } from "./victim.js";
 
 interface Asked {
   readonly rounds: number;
   readonly seed: number;
+  readonly victim: Partial<VictimOptions>;
+  /** Where `kill` has its file. */
+  readonly folder: string;
   readonly note: (line: string) => void;
 }
 
 function parse(): Asked & { kind: string; on: string | undefined } {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { rounds: { type: "string" }, seed: { type: "string" }, on: { type: "string" } },
+    options: {
+      rounds: { type: "string" },
+      seed: { type: "string" },
+      on: { type: "string" },
+      victim: { type: "string" },
+      folder: { type: "string" },
+    },
   });
   const numberOf = (text: string | undefined, otherwise: number, name: string): number => {
     const value = text === undefined ? otherwise : Number(text);
@@ -34,6 +45,8 @@ function parse(): Asked & { kind: string; on: string | undefined } {
   return {
     kind: positionals[0] ?? "kill",
     on: values.on,
+    victim: JSON.parse(values.victim ?? "{}") as Partial<VictimOptions>,
+    folder: values.folder ?? tmpdir(),
     rounds: numberOf(values.rounds, 10, "rounds"),
     seed: numberOf(values.seed, process.pid, "seed"),
     note,
@@ -41,7 +54,7 @@ function parse(): Asked & { kind: string; on: string | undefined } {
 }
 
 async function kill(asked: Asked): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), "pinfold-kill-"));
+  const folder = mkdtempSync(join(asked.folder, "pinfold-kill-"));
   try {
     const { operations, syncs } = await killRounds({ ...asked, folder });
     return `${operations} operations, ${syncs} syncs`;
