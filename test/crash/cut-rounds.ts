@@ -18,11 +18,18 @@ export interface CutOptions extends Omit<RoundsOptions, "folder"> {
   readonly disk: SmallDisk;
 }
 
+export interface CutResult {
+  readonly ledger: SectorLedger;
+  /** Rounds in which a sync that was under way when the power went ended well and was not durable: docs/testing.md. */
+  readonly late: number;
+}
+
 /** @throws Error that says what is wrong, the round and the seed */
-export async function cutRounds({ disk, rounds, seed, victim: given, note }: CutOptions): Promise<SectorLedger> {
+export async function cutRounds({ disk, rounds, seed, victim: given, note }: CutOptions): Promise<CutResult> {
   const random = new SeededRandom(seed);
   const path = join(disk.directory, "victim");
   const ledger = newLedger();
+  let late = 0;
   for (let round = 0; round < rounds; round++) {
     const options = victimOptions(random, path, ledger, { mayBreak: true, ...given });
     const victim = new VictimProcess(options, ledger);
@@ -31,8 +38,9 @@ export async function cutRounds({ disk, rounds, seed, victim: given, note }: Cut
       await victim.waitForSyncs(ledger.syncs + 1 + random.below(8));
       await pause(random.below(60));
       victim.checkAlive();
+      ledger.noteCut();
       run("xfs_io", "-x", "-c", ["shutdown", ...how].join(" "), disk.directory);
-      // What it still says counts: a sync that ends well now is a lie, unless all was durable before.
+      // It is told, and goes on failing: no sync may end well any more, but for those that were under way.
       const before = ledger.syncsFailed;
       await victim.waitAtMost(2000, () => ledger.syncsFailed > before + 2);
       await victim.kill();
@@ -41,6 +49,8 @@ export async function cutRounds({ disk, rounds, seed, victim: given, note }: Cut
       const wrong = ledger.check(bytesOf(path));
       if (wrong.length > 0)
         throw new Error(`${JSON.stringify(options)}, ${how.join("")}: ${wrong.slice(0, 8).join("; ")}`);
+      late += ledger.late.length > 0 ? 1 : 0;
+      if (ledger.late.length > 0) note?.(`round ${round}: told late, and not there: ${ledger.late.join("; ")}`);
       disk.examine("xfs_repair", "-n");
       note?.(`round ${round}: shutdown ${how.join("")}, ${durable} sectors held to what was synced`);
     } catch (error) {
@@ -49,5 +59,5 @@ export async function cutRounds({ disk, rounds, seed, victim: given, note }: Cut
       throw new Error(`round ${round} of seed ${seed}: ${(error as Error).message}`, { cause: error });
     }
   }
-  return ledger;
+  return { ledger, late };
 }

@@ -15,6 +15,6 @@ test(`after a power cut of its XFS, all that was synced is there and xfs_repair 
   undo.add(() => disk.close());
   const seed = Number(process.env["PINFOLD_SEED"] ?? process.pid * 7919);
   t.diagnostic(`PINFOLD_SEED=${seed}`);
-  const ledger = await cutRounds({ disk, rounds, seed, note: (line) => t.diagnostic(line) });
+  const { ledger } = await cutRounds({ disk, rounds, seed, note: (line) => t.diagnostic(line) });
   assert.ok(ledger.syncs > 0);
 });

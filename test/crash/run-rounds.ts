@@ -80,8 +80,8 @@ async function cut(asked: Asked): Promise<string> {
   if (missing !== null) throw new Error(missing);
   const disk = openSmallDisk({ mebibytes: 320, mkfs: ["mkfs.xfs", "-q"] });
   try {
-    const { operations, syncs } = await cutRounds({ ...asked, disk });
-    return `${operations} operations, ${syncs} syncs`;
+    const { ledger, late } = await cutRounds({ ...asked, disk });
+    return `${ledger.operations} operations, ${ledger.syncs} syncs, ${late} rounds in which a sync under way at the cut was told well and was not`;
   } finally {
     disk.close();
   }

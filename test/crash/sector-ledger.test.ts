@@ -142,3 +142,16 @@ test("what a check found is the new beginning", () => {
   assert.deepEqual(ledger.check(fileOf()), []);
   assert.equal(ledger.check(fileOf([1, 0, 1])).length, 1);
 });
+
+test("what only a sync that ended after the cut would have made durable is told apart", () => {
+  const ledger = ledgerOf(begin(1, 0, 1), end(1), ...sync(2), begin(3, 1, 1), end(3));
+  ledger.noteCut();
+  for (const report of sync(4))
+    ledger.take({ flavour: 0, count: 0, sizeMin: 0, sizeMax: 0, way: "?", ...report, first: 0 });
+  assert.deepEqual(ledger.check(fileOf([1, 0, 1])), []);
+  assert.match(ledger.late.join(), /^sector 1: is of operation 0/);
+  const lost = ledgerOf(begin(1, 0, 1), end(1), ...sync(2));
+  lost.noteCut();
+  assert.match(lost.check(fileOf()).join(), /^sector 0/);
+  assert.deepEqual(lost.late, []);
+});

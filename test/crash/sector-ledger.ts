@@ -50,6 +50,10 @@ export class SectorLedger {
   readonly #open = new Map<number, Operation>();
   readonly #flavour = new Map<number, number>();
   readonly #syncs = new Map<number, PendingSync>();
+  /** What was durable when the power went; undefined while it has not. */
+  #atCut: { readonly durable: Uint32Array; readonly sizeDurable: number } | undefined;
+  /** At the last check: what is wrong only if syncs count that ended after the cut had begun. */
+  late: readonly string[] = [];
   /** All since the last check, oldest first. */
   readonly #told: Report[] = [];
   #sizes: SizeRange[];
@@ -110,6 +114,14 @@ export class SectorLedger {
     this.#sizes = this.#sizes.filter((size) => size.number !== number);
   }
 
+  /**
+   * The power goes now. A process that lives on may be told of syncs that were under way just then, which a real power cut would keep
+   * to itself; the next check tells apart what is wrong by these alone.
+   */
+  noteCut(): void {
+    this.#atCut = { durable: this.#durable.slice(), sizeDurable: this.#sizeDurable };
+  }
+
   #beginSync({ number, first, count }: Report): void {
     const isWhole = count === 0;
     this.#syncs.set(number, {
@@ -154,14 +166,24 @@ export class SectorLedger {
 
   /** Compares a file with what it may hold; what is wrong, in words. What is there is the new beginning. */
   check(file: Buffer): string[] {
-    const wrong = this.#checkSize(file.length);
+    const wrong: string[] = [];
+    const late: string[] = [];
     let historiesLeft = 1;
     const bytes = paddedTo(file, this.sectors);
+    const { durable, sizeDurable } = this.#atCut ?? { durable: this.#durable, sizeDurable: this.#sizeDurable };
+    const size = this.#checkSize(file.length, sizeDurable);
+    const lateSize = this.#checkSize(file.length, this.#sizeDurable);
+    if (size !== undefined) wrong.push(size);
+    else if (lateSize !== undefined) late.push(lateSize);
     for (let sector = 0; sector < this.sectors; sector++) {
       const found = bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
-      const complaint = this.#checkSector(sector, found);
-      if (complaint !== undefined)
-        wrong.push(historiesLeft-- > 0 ? `${complaint}\n  ${this.historyOf(sector)}\n` : complaint);
+      const complaint = this.#checkSector(sector, found, durable[sector] as number);
+      const lateComplaint = complaint ?? this.#checkSector(sector, found, this.#durable[sector] as number);
+      const said =
+        lateComplaint !== undefined && historiesLeft-- > 0
+          ? `${lateComplaint}\n  ${this.historyOf(sector)}\n`
+          : lateComplaint;
+      if (said !== undefined) (complaint === undefined ? late : wrong).push(said);
       this.#begun[sector] = [];
     }
     this.#told.length = 0;
@@ -174,19 +196,20 @@ export class SectorLedger {
     this.#sizeDurable = 0;
     this.syncsFailed = 0;
     this.syncsWithoutSpace = 0;
+    this.#atCut = undefined;
+    this.late = late;
     return wrong;
   }
 
-  #checkSize(sizeBytes: number): string[] {
+  #checkSize(sizeBytes: number, durable: number): string | undefined {
     const size = sizeBytes / sectorBytes;
-    const allowed = this.#sizes.filter(({ number }) => number >= this.#sizeDurable);
-    if (allowed.some(({ min, max }) => size >= min && size <= max)) return [];
+    const allowed = this.#sizes.filter(({ number }) => number >= durable);
+    if (allowed.some(({ min, max }) => size >= min && size <= max)) return undefined;
     const text = allowed.map(({ min, max }) => (min === max ? `${min}` : `${min} to ${max}`)).join(", ");
-    return [`the size is ${size} sectors, not ${text}`];
+    return `the size is ${size} sectors, not ${text}`;
   }
 
-  #checkSector(sector: number, found: Buffer): string | undefined {
-    const durable = this.#durable[sector] as number;
+  #checkSector(sector: number, found: Buffer, durable: number): string | undefined {
     const allowed = (this.#begun[sector] as number[]).filter((number) => number >= durable);
     const before = this.#baseline.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
     if (durable === 0 && before.equals(found)) return undefined;
