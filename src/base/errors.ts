@@ -36,6 +36,12 @@ export const errorAdvice = {
   ERR_PINFOLD_TOO_MANY:
     "A table of the cache is full (files, waiters, threads, pins of one page); the message says which.",
   ERR_PINFOLD_PROTOCOL: "The network peer broke the protocol; its connection is closed.",
+  ERR_PINFOLD_INSECURE:
+    "Other machines could read and write in plain text: set up TLS, listen on this machine only, or say that it is meant.",
+  ERR_PINFOLD_PEER_REFUSED:
+    "A network client could not show that it is one of those allowed; it was not let in. The message says who and why.",
+  ERR_PINFOLD_PEER_STUCK:
+    "A network client did not go on in time; its connection was ended. The message says what with.",
   ERR_PINFOLD_VERIFY: "An invariant does not hold: a defect of Pinfold. Please report it with the message.",
 } as const;
 

@@ -149,6 +149,26 @@ export const limits = {
   nbdLingerMs: 5_000,
   nbdCloseGraceMs: 5_000,
   nbdBacklog: 128,
+  /** How often connections are looked at for what does not move. */
+  nbdWatchMs: 5_000,
+  /** Half a request has this long to go on (nbdStallBytesMin of a long payload). */
+  nbdHalfRequestMs: 60_000,
+  /** A reply that was handed to the socket has this long to be read (nbdSocketWriteBytesMax at once). */
+  nbdUnreadReplyMs: 60_000,
+  /** The shortest idle time-out that may be asked for. */
+  nbdIdleMsMin: 1_000,
+  /** A silent TCP peer is probed after this long, so that the place of a dead one becomes free. */
+  nbdKeepAliveMs: 60_000,
+  /** Pre-shared keys, and names that are let in. */
+  nbdTlsNamesMax: 1024,
+  /** Bytes of an identity in TLS (RFC 4279 has everybody support so many). */
+  nbdTlsNameBytesMax: 128,
+  nbdTlsKeyBytesMin: 16,
+  nbdTlsKeyBytesMax: 64,
+  /** A file with a key or certificates. */
+  nbdTlsFileBytesMax: 1 * MiB,
+  /** TLS servers kept for the next handshakes; each runs one at a time. */
+  nbdTlsLanesKept: 8,
   /** Requests of one kind (reads, writes) that wait in one cache for pages or space; those beyond wait for their turn. */
   nbdWaitsMax: 256,
 } as const;

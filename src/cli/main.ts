@@ -9,6 +9,7 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { parseBytes } from "../base/sizes.js";
 import { checkCommand } from "./check.js";
+import { addNetworkOptions } from "./network-options.js";
 import { type ServeOptions, serve } from "./serve.js";
 import { simulateCommand } from "./simulate.js";
 
@@ -42,7 +43,7 @@ function build(): Command {
     .version(packageVersion())
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`pinfold: ${usageError(text)}\n`) });
-  program
+  const serving = program
     .command("serve")
     .description("Serve files as network disks (NBD) behind one cache, until Ctrl-C or SIGTERM ends it.")
     .argument("[target...]", "files or block devices; each is an export named after it, the first is the default", [
@@ -59,6 +60,7 @@ function build(): Command {
     .action((targets: string[], options: Omit<ServeOptions, "readOnly" | "direct">) =>
       serve(targets, { readOnly: false, direct: false, ...options }),
     );
+  addNetworkOptions(serving, parser);
   program.addCommand(checkCommand(parser, packageVersion()).copyInheritedSettings(program));
   program.addCommand(simulateCommand(parser).copyInheritedSettings(program));
   return program;

@@ -13,10 +13,11 @@ import { CachedFile } from "../api/cached-file.js";
 import { PinfoldError } from "../base/errors.js";
 import { formatBytes } from "../base/sizes.js";
 import { PageCache } from "../index.js";
-import { FileDevice, NbdServer, isLoopbackAddress, parseNbdAddress } from "../nbd/index.js";
+import { FileDevice, NbdServer, type NbdTlsOptions, isLoopbackAddress, parseNbdAddress } from "../nbd/index.js";
+import { type NetworkOptions, readTlsFiles } from "./network-options.js";
 import { StatusLine } from "./status-line.js";
 
-export interface ServeOptions {
+export interface ServeOptions extends NetworkOptions {
   readonly size?: number;
   readonly memory: number;
   readonly pageSize: number;
@@ -31,6 +32,7 @@ export async function serve(targets: readonly string[], options: ServeOptions): 
   const names = exportNames(targets);
   if (options.readOnly && options.size !== undefined)
     throw new PinfoldError("EINVAL", "--read-only and --size exclude each other");
+  const tls = readTlsFiles(options);
   keepHeapSmall();
   const cache = await PageCache.open({ memory: options.memory, pageSize: options.pageSize });
   const stop = onSignals();
@@ -42,14 +44,19 @@ export async function serve(targets: readonly string[], options: ServeOptions): 
     server = await NbdServer.listen({
       exports,
       address,
+      ...(tls === undefined ? {} : { tls }),
+      ...(options.idleTimeout === undefined ? {} : { idleMs: options.idleTimeout }),
+      ...(options.maxClients === undefined ? {} : { connectionsMax: options.maxClients }),
+      insecure: options.insecure ?? false,
       onError: (error, peer) => status.message(`${peer}: ${error.message}`),
     });
-    if (!isLoopbackAddress(address)) {
+    const open = tls === undefined || (tls.pskKeys === undefined && tls.authority === undefined);
+    if (open && !isLoopbackAddress(address)) {
       status.message(
         `warning: whoever reaches ${options.nbd} can read and write these disks: there is no authentication`,
       );
     }
-    announce(cache, server, files, names);
+    announce(cache, server, files, names, tls);
     status.start(cache, server);
     await stop.requested;
     status.end();
@@ -118,7 +125,13 @@ function checkSize(target: string, { size, readOnly }: ServeOptions): void {
   }
 }
 
-function announce(cache: PageCache, server: NbdServer, files: readonly CachedFile[], names: readonly string[]): void {
+function announce(
+  cache: PageCache,
+  server: NbdServer,
+  files: readonly CachedFile[],
+  names: readonly string[],
+  tls: NbdTlsOptions | undefined,
+): void {
   const { frames, pageSize } = cache.stats();
   process.stdout.write(
     `pinfold: ${formatBytes(frames * pageSize)} of page memory: ${frames} pages of ${formatBytes(pageSize)}\n`,
@@ -132,7 +145,8 @@ function announce(cache: PageCache, server: NbdServer, files: readonly CachedFil
     if (reserves === "none" && !readOnly)
       process.stdout.write(`pinfold: ${file.name}: no space is reserved, so that a flush may fail: ${reservesNote}\n`);
   });
-  process.stdout.write(`pinfold: ready; try: nbdinfo '${server.uri("")}' (Ctrl-C ends it)\n`);
+  const hint = tls === undefined ? `; try: nbdinfo '${server.uri("")}'` : ", over TLS only";
+  process.stdout.write(`pinfold: ready${hint} (Ctrl-C ends it)\n`);
 }
 
 const endSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

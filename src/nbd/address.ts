@@ -47,11 +47,13 @@ export function isLoopbackAddress(address: NbdAddress): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** The URI of an export; wildcard addresses become this machine's own. */
-export function nbdUri(address: NbdAddress, exportName: string): string {
+/** The URI of an export; wildcard addresses become this machine's own. `secure`: over TLS. */
+export function nbdUri(address: NbdAddress, exportName: string, secure = false): string {
+  const scheme = secure ? "nbds" : "nbd";
   const name = encodeURIComponent(exportName);
-  if ("path" in address) return `nbd+unix:///${name}?socket=${encodeURIComponent(address.path).replaceAll("%2F", "/")}`;
+  if ("path" in address)
+    return `${scheme}+unix:///${name}?socket=${encodeURIComponent(address.path).replaceAll("%2F", "/")}`;
   const wildcard = address.host === "0.0.0.0" ? "127.0.0.1" : address.host === "::" ? "::1" : address.host;
   const host = wildcard.includes(":") ? `[${wildcard}]` : wildcard;
-  return `nbd://${host}:${address.port}${name === "" ? "" : `/${name}`}`;
+  return `${scheme}://${host}:${address.port}${name === "" ? "" : `/${name}`}`;
 }

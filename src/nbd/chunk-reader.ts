@@ -27,6 +27,11 @@ export class ChunkReader {
     return this.#chunk.length - this.#next;
   }
 
+  /** Bytes of a field that is not whole yet. */
+  get carried(): number {
+    return this.#carried;
+  }
+
   push(chunk: Buffer): void {
     assert(this.remaining === 0, "the last chunk is used up");
     this.#chunk = chunk;

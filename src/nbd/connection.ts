@@ -2,8 +2,11 @@
  * One client: its socket, the handshake, then transmission, then the end.
  *
  *   handshake -> transmission -> leaving -> gone
- *        \____________\______________/
+ *    |     ^ \____________\______________/
+ *   securing
  *
+ * *securing*: STARTTLS was acknowledged, and TLS has the socket. Nothing that came in plain text before is used after: a client that does not
+ * wait for our answer is ended, or its bytes meet TLS, which does not understand them.
  * *leaving*: nothing more is taken; requests in flight end, replies go out, then we hang up and wait (nbdLingerMs) for
  * the peer to do so. *gone*: the socket is closed; writes in flight still end, then everything held is given back and
  * `onGone` is called.
@@ -18,7 +21,7 @@ import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
 import { assert } from "../base/assert.js";
 import type { Timer } from "../base/clock.js";
-import { PinfoldError } from "../base/errors.js";
+import { type ErrorCode, PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { BufferPool } from "./buffer-pool.js";
 import type { ByteAccount, ByteBudget } from "./byte-budget.js";
@@ -26,8 +29,11 @@ import { ChunkReader } from "./chunk-reader.js";
 import type { NbdClock } from "./clock.js";
 import { OptionParser } from "./option-parser.js";
 import { greeting, Handshake, type NbdExports } from "./options.js";
+import { PeerWatch } from "./peer-watch.js";
 import { ReplyWriter } from "./reply-writer.js";
 import type { Counters } from "./statistics.js";
+import type { TlsGate, TlsOutcome } from "./tls-gate.js";
+import { quoted } from "./tls-options.js";
 import { Transmission } from "./transmission.js";
 
 /** What all connections of a server share. */
@@ -38,14 +44,18 @@ export interface ConnectionHost {
   readonly receives: ByteBudget;
   readonly replies: ByteBudget;
   readonly clock: NbdClock;
+  /** Without it there is no TLS; with it nothing goes without. */
+  readonly tls: TlsGate | undefined;
+  readonly idleMs: number | undefined;
   readonly writeSignal: AbortSignal;
   readonly onError: (error: PinfoldError, peer: string) => void;
   readonly onGone: (connection: Connection) => void;
 }
 
 export class Connection {
-  readonly peer: string;
-  readonly #socket: Socket;
+  /** Where the client is, and, once TLS has said so, who. */
+  peer: string;
+  #socket: Socket;
   readonly #host: ConnectionHost;
   readonly #reader = new ChunkReader();
   readonly #options = new OptionParser(this.#reader);
@@ -55,15 +65,17 @@ export class Connection {
   readonly #replies: ByteAccount;
   readonly #ended = new AbortController();
   #transmission: Transmission | undefined;
-  #phase: "handshake" | "transmission" | "leaving" | "gone" = "handshake";
+  #phase: "handshake" | "securing" | "transmission" | "leaving" | "gone" = "handshake";
   #closing = false;
   #scheduled = false;
   /** The socket is paused, because no further request may be taken now. */
   #stopped = false;
   #hungUp = false;
   #settled = false;
+  #tlsBegun = false;
   #optionsSeen = 0;
   #timer: Timer | undefined;
+  readonly #watch: PeerWatch;
   #lingerMark = 0;
   /** Bytes moved when #endIfStalled... asked last, if something was to be moved then. */
   #receiveMark: number | undefined;
@@ -83,22 +95,33 @@ export class Connection {
       // With nothing to send and all requests taken, there is nothing to go on with.
       if (this.#stopped || this.#closing || this.#phase !== "transmission" || !this.#writer.idle) this.#schedule();
     });
-    this.#handshake = new Handshake(host.exports, (bytes) => this.#writer.raw(bytes));
-    this.#timer = host.clock.after(limits.nbdHandshakeMs, () => this.#fail("the handshake took too long"));
+    this.#watch = new PeerWatch(host.idleMs);
+    this.#handshake = new Handshake(host.exports, host.tls === undefined ? "unavailable" : "required", (bytes) =>
+      this.#writer.raw(bytes),
+    );
+    this.#timer = host.clock.after(limits.nbdHandshakeMs, () => this.#stuck("the handshake"));
     socket.setNoDelay(true);
-    socket.setKeepAlive(true);
+    socket.setKeepAlive(true, limits.nbdKeepAliveMs);
+    this.#listen(socket);
+    this.#writer.raw(greeting());
+    this.#writer.flush();
+  }
+
+  #listen(socket: Socket): void {
     socket.on("data", (chunk: Buffer) => this.#received(chunk));
     socket.on("end", () => this.#peerEnded());
     socket.on("error", (error: NodeJS.ErrnoException) => this.#socketFailed(error));
-    socket.on("close", () => this.#gone());
-    this.#writer.raw(greeting());
-    this.#writer.flush();
+    // The plain socket closes before the encrypted one above it.
+    socket.on("close", () => {
+      if (this.#socket === socket) this.#gone();
+    });
   }
 
   /** Finishes what is in flight, answers further requests with ESHUTDOWN meanwhile, then hangs up. */
   close(): void {
     this.#closing = true;
-    if (this.#transmission === undefined) this.#leave();
+    if (this.#phase === "securing") this.destroy();
+    else if (this.#transmission === undefined) this.#leave();
     else this.#transmission.closing = true;
     this.#schedule();
   }
@@ -110,6 +133,30 @@ export class Connection {
     this.#hungUp = true;
     this.#writer.end();
     this.#socket.destroy();
+  }
+
+  /** Ends the connection if the peer has not gone on for too long. Called every now and then. */
+  watch(nowMs: number): void {
+    const transmission = this.#transmission;
+    if (this.#phase !== "transmission" || transmission === undefined) return;
+    const halfRequest = this.#stopped ? undefined : transmission.halfRequest;
+    const quiet = halfRequest === undefined && transmission.inFlight === 0 && this.#writer.idle;
+    const unreadReply = this.#writer.writing ? this.#writer.flushedBytes : undefined;
+    const idle = quiet ? transmission.taken : undefined;
+    const complaint = this.#watch.check({ halfRequest, unreadReply, idle }, nowMs);
+    if (complaint === undefined) return;
+    if (complaint !== "idle") return this.#stuck(complaint);
+    this.#host.counters.timedOut++;
+    this.#host.onError(
+      new PinfoldError("ERR_PINFOLD_PEER_STUCK", "idle for too long", { operation: "nbd" }),
+      this.peer,
+    );
+    this.#leave();
+  }
+
+  #stuck(what: string): void {
+    this.#host.counters.timedOut++;
+    this.#fail(`${what} took too long`, "ERR_PINFOLD_PEER_STUCK");
   }
 
   #received(chunk: Buffer): void {
@@ -132,6 +179,7 @@ export class Connection {
     if (this.#phase === "handshake") this.#pumpOptions();
     if (this.#phase === "transmission") this.#pumpRequests();
     this.#writer.flush();
+    if (this.#phase === "securing" && this.#writer.idle) this.#beginTls();
     if (this.#phase === "gone") this.#settleIfIdle();
     else this.#hangUpIfDone();
   }
@@ -154,9 +202,47 @@ export class Connection {
       const { type, data } = this.#options;
       const outcome = step === "tooBig" ? this.#handshake.answerTooBig(type) : this.#handshake.answer(type, data);
       if (outcome === "end") this.#leave();
+      if (outcome === "secure") return this.#secure();
       if (outcome === "transmission") this.#beginTransmission();
     }
     this.#socket.resume();
+  }
+
+  /** Our acknowledgement goes out in plain text; then TLS gets the socket. Until then nothing is read. */
+  #secure(): void {
+    if (this.#reader.remaining > 0) return this.#fail("bytes in plain text after STARTTLS");
+    this.#phase = "securing";
+    this.#socket.pause();
+    this.#socket.removeAllListeners("data");
+  }
+
+  #beginTls(): void {
+    const { tls } = this.#host;
+    if (tls === undefined || this.#tlsBegun) return;
+    this.#tlsBegun = true;
+    const plain = this.#socket;
+    plain.removeAllListeners("end");
+    tls.begin(plain, (outcome) => this.#tlsSettled(outcome));
+  }
+
+  #tlsSettled(outcome: TlsOutcome): void {
+    if (this.#phase !== "securing") {
+      if (!(outcome instanceof PinfoldError)) outcome.socket.destroy();
+      return;
+    }
+    if (outcome instanceof PinfoldError) {
+      this.#host.counters.refused++;
+      this.#host.onError(outcome, this.peer);
+      this.destroy();
+      return;
+    }
+    const { socket, name } = outcome;
+    if (name !== undefined) this.peer = `${this.peer} (${quoted(name)})`;
+    this.#socket = socket;
+    this.#handshake.tls = "established";
+    this.#writer.moveTo(socket);
+    this.#phase = "handshake";
+    this.#listen(socket);
   }
 
   #beginTransmission(): void {
@@ -238,10 +324,10 @@ export class Connection {
     });
   }
 
-  #fail(message: string): void {
+  #fail(message: string, code: ErrorCode = "ERR_PINFOLD_PROTOCOL"): void {
     if (this.#phase === "gone") return;
     this.#host.counters.broken++;
-    this.#host.onError(new PinfoldError("ERR_PINFOLD_PROTOCOL", message, { operation: "nbd" }), this.peer);
+    this.#host.onError(new PinfoldError(code, message, { operation: "nbd" }), this.peer);
     this.destroy();
   }
 

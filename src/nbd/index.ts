@@ -9,4 +9,5 @@ export type { NbdDevice } from "./device.js";
 export { FileDevice } from "./file-device.js";
 export type { NbdExports } from "./options.js";
 export { type NbdCloseOptions, NbdServer, type NbdServerOptions } from "./server.js";
+export { type NbdTlsOptions, parsePskKeys } from "./tls-options.js";
 export type { NbdStats } from "./statistics.js";

@@ -2,7 +2,9 @@
  * The server's half of the handshake: which answer each option gets, and the export that transmission is about.
  *
  * Invariants: pure (options in, bytes out through `send`); every option but EXPORT_NAME is answered, unknown ones with
- * "unsupported"; an option whose data has a wrong shape changes nothing. Offers no TLS, extended headers or contexts.
+ * "unsupported"; an option whose data has a wrong shape changes nothing. Offers no extended headers or contexts. Where TLS is
+ * required (the protocol's FORCEDTLS), nothing but ABORT and STARTTLS does anything before it, so no state from the time
+ * before can be carried into it.
  *
  * See also: option-parser.ts (before), connection.ts (the caller), request-check.ts (what the flags told here promise).
  */
@@ -21,10 +23,14 @@ import {
 
 export type NbdExports = ReadonlyMap<string, NbdDevice>;
 
-/** transmission: `device` is set. end: the client wants to leave, or no answer is possible. */
-export type OptionOutcome = "goOn" | "transmission" | "end";
+/** transmission: `device` is set. secure: TLS comes next, after our reply. end: the client wants to leave, or no answer is possible. */
+export type OptionOutcome = "goOn" | "transmission" | "secure" | "end";
+
+/** unavailable: there is none. required: nothing goes without it. established: it is there. */
+export type TlsState = "unavailable" | "required" | "established";
 
 const nothing = Buffer.alloc(0);
+const noData = "STARTTLS takes no data";
 
 /** The export of a name; "" is the first where no export is called so. */
 export function findExport(exports: NbdExports, name: string): { name: string; device: NbdDevice } | undefined {
@@ -57,13 +63,15 @@ export class Handshake {
   device: NbdDevice | undefined;
   exportName = "";
   structured = false;
+  tls: TlsState;
   readonly #exports: NbdExports;
   readonly #send: (bytes: Buffer) => void;
   #noZeroes = false;
   #fixed = false;
 
-  constructor(exports: NbdExports, send: (bytes: Buffer) => void) {
+  constructor(exports: NbdExports, tls: TlsState, send: (bytes: Buffer) => void) {
     this.#exports = exports;
+    this.tls = tls;
     this.#send = send;
   }
 
@@ -75,8 +83,11 @@ export class Handshake {
   }
 
   answer(type: number, data: Buffer): OptionOutcome {
-    if (type === option.exportName) return this.#exportName(data);
+    const waits = this.tls === "required";
+    if (type === option.exportName) return waits ? "end" : this.#exportName(data);
     if (!this.#fixed) return "end";
+    if (type === option.startTls) return this.#startTls(data);
+    if (waits && type !== option.abort) return this.#refuseWithoutTls(type);
     switch (type) {
       case option.abort:
         this.#reply(type, optionReply.ack);
@@ -99,10 +110,25 @@ export class Handshake {
   /** An option whose data was longer than anything we know of. */
   answerTooBig(type: number): OptionOutcome {
     if (type === option.exportName || !this.#fixed) return "end";
+    if (type === option.startTls && this.tls !== "unavailable") return this.#refuse(type, optionReply.invalid, noData);
+    if (this.tls === "required" && type !== option.abort) return this.#refuseWithoutTls(type);
     const known = type === option.list || type === option.info || type === option.go || type === option.structuredReply;
     if (type === option.abort) return this.answer(type, nothing);
     const code = known ? optionReply.tooBig : optionReply.unsupported;
     return this.#refuse(type, code, `at most ${limits.nbdOptionBytesMax} bytes of option data are read`);
+  }
+
+  #startTls(data: Buffer): OptionOutcome {
+    const type = option.startTls;
+    if (this.tls === "unavailable") return this.#refuse(type, optionReply.unsupported, "this server has no TLS");
+    if (data.length > 0) return this.#refuse(type, optionReply.invalid, noData);
+    if (this.tls === "established") return this.#refuse(type, optionReply.invalid, "TLS is there already");
+    this.#reply(type, optionReply.ack);
+    return "secure";
+  }
+
+  #refuseWithoutTls(type: number): OptionOutcome {
+    return this.#refuse(type, optionReply.tlsRequired, "this server wants STARTTLS first");
   }
 
   #exportName(data: Buffer): OptionOutcome {

@@ -58,6 +58,7 @@ export const optionReply = {
   info: 3,
   unsupported: 0x80000001,
   invalid: 0x80000003,
+  tlsRequired: 0x80000005,
   unknownExport: 0x80000006,
   shutdown: 0x80000007,
   tooBig: 0x80000009,

@@ -35,7 +35,7 @@ export class ReplyWriter {
   queuedBytes = 0;
   /** Bytes that it has, ever. */
   flushedBytes = 0;
-  readonly #socket: Writable;
+  #socket: Writable;
   readonly #pool: BufferPool;
   readonly #onFlushed: (charge: number) => void;
   readonly #segments: Segment[] = [];
@@ -59,6 +59,12 @@ export class ReplyWriter {
   /** The socket is at work on a write. */
   get writing(): boolean {
     return this.#writing;
+  }
+
+  /** From now on bytes go to another socket: the same connection, encrypted. */
+  moveTo(socket: Writable): void {
+    assert(this.idle && !this.#writing, "nothing is on its way to the old socket");
+    this.#socket = socket;
   }
 
   /** Bytes that are whole already: the handshake's. */

@@ -52,6 +52,11 @@ export class RequestParser implements RequestFields {
     return this.#state === "fill" || this.#state === "skip";
   }
 
+  /** Bytes of the present payload that came, kept or not. */
+  get receivedBytes(): number {
+    return this.#state === "skip" ? this.length - this.#skipBytes : this.filled;
+  }
+
   next(): RequestStep {
     switch (this.#state) {
       case "header":

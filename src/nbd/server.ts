@@ -13,7 +13,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Timer } from "../base/clock.js";
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import { type NbdAddress, nbdUri } from "./address.js";
+import { isLoopbackAddress, type NbdAddress, nbdUri } from "./address.js";
 import { BufferPool } from "./buffer-pool.js";
 import { ByteBudget } from "./byte-budget.js";
 import { type NbdClock, systemNbdClock } from "./clock.js";
@@ -21,13 +21,24 @@ import { Connection } from "./connection.js";
 import type { NbdDevice } from "./device.js";
 import { startListening } from "./listening.js";
 import type { NbdExports } from "./options.js";
+import { watchPeriodMs } from "./peer-watch.js";
 import { Counters, type NbdStats } from "./statistics.js";
+import { TlsGate } from "./tls-gate.js";
+import type { NbdTlsOptions } from "./tls-options.js";
 
 export interface NbdServerOptions {
   /** Name -> device. "" asks for the export of that name, else for the first. One device may have several names. */
   readonly exports: NbdExports;
   readonly address: NbdAddress;
-  /** Failures of devices, of sockets, and peers that broke the protocol. A peer causes these: keep it cheap. */
+  /** Nobody gets in without TLS then. */
+  readonly tls?: NbdTlsOptions;
+  /** Without TLS an address that other machines can reach is refused, unless this says that it is meant. */
+  readonly insecure?: boolean;
+  /** A client that asks for nothing for this long loses its connection; limits.nbdIdleMsMin at least. Without it, never. */
+  readonly idleMs?: number;
+  /** Connections at a time, at most limits.nbdConnectionsMax, which is the default. */
+  readonly connectionsMax?: number;
+  /** Failures of devices, of sockets, clients that were not let in, did not go on, and peers that broke the protocol. A peer causes these: keep it cheap. */
   readonly onError?: (error: PinfoldError, peer: string) => void;
   /** A client came or went; `connections` are open now. */
   readonly onConnection?: (event: {
@@ -47,6 +58,9 @@ export class NbdServer {
   readonly #exports: NbdExports;
   readonly #options: NbdServerOptions;
   readonly #clock: NbdClock;
+  readonly #tls: TlsGate | undefined;
+  readonly #connectionsMax: number;
+  #watchTimer: Timer | undefined;
   readonly #listener: Server;
   readonly #connections = new Set<Connection>();
   readonly #counters = new Counters();
@@ -66,6 +80,8 @@ export class NbdServer {
     // Each write that waits listens; their number is bounded (limits.nbdRequestsPerConnectionMax).
     setMaxListeners(0, this.#writes.signal);
     this.#clock = options.clock ?? systemNbdClock;
+    this.#tls = options.tls === undefined ? undefined : new TlsGate(options.tls);
+    this.#connectionsMax = options.connectionsMax ?? limits.nbdConnectionsMax;
     const shared = { reserveBytes: limits.nbdReserveBytes, stallMs: limits.nbdStallMs, clock: this.#clock };
     this.#receives = new ByteBudget({
       ...shared,
@@ -80,11 +96,23 @@ export class NbdServer {
     this.#listener = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 
-  /** Resolves when clients can connect. @throws PinfoldError EINVAL, EBUSY (address taken), EACCES, ENOENT */
+  /**
+   * Resolves when clients can connect.
+   * @throws PinfoldError EINVAL, EBUSY (address taken), EACCES, ENOENT, ERR_PINFOLD_INSECURE
+   */
   static async listen(options: NbdServerOptions): Promise<NbdServer> {
     checkExports(options.exports);
+    checkNumbers(options);
+    checkReach(options, options.address);
     const server = new NbdServer(options);
     server.#address = await startListening(server.#listener, options.address);
+    // A name like localhost is what the system says it is.
+    try {
+      checkReach(options, server.#address);
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
     server.#listener.on("error", (error) => {
       server.#report(
         new PinfoldError("EMFILE", `accept: ${error.message}`, { cause: error, operation: "accept" }),
@@ -102,7 +130,7 @@ export class NbdServer {
   /** For clients' command lines: of the export `name`, by default the first. */
   uri(name?: string): string {
     const [first = ""] = this.#exports.keys();
-    return nbdUri(this.#address, name ?? first);
+    return nbdUri(this.#address, name ?? first, this.#tls !== undefined);
   }
 
   stats(): NbdStats {
@@ -164,7 +192,7 @@ export class NbdServer {
   }
 
   #accept(socket: Socket): void {
-    if (this.#closed !== undefined || this.#connections.size >= limits.nbdConnectionsMax) {
+    if (this.#closed !== undefined || this.#connections.size >= this.#connectionsMax) {
       this.#counters.turnedAway++;
       socket.on("error", () => {});
       socket.destroy();
@@ -178,18 +206,34 @@ export class NbdServer {
       receives: this.#receives,
       replies: this.#replies,
       clock: this.#clock,
+      tls: this.#tls,
+      idleMs: this.#options.idleMs,
       writeSignal: this.#writes.signal,
       onError: (error, peer) => this.#report(error, peer),
       onGone: (gone) => this.#forget(gone),
     });
     this.#connections.add(connection);
     this.#tell(connection, true);
+    if (this.#watchTimer === undefined) this.#watch();
+  }
+
+  /** Looks at all connections every now and then, as long as there are any. */
+  #watch(): void {
+    this.#watchTimer = this.#clock.after(watchPeriodMs(this.#options.idleMs), () => {
+      const nowMs = this.#clock.nowMs();
+      for (const connection of [...this.#connections]) connection.watch(nowMs);
+      this.#watchTimer = undefined;
+      if (this.#connections.size > 0) this.#watch();
+    });
   }
 
   #forget(connection: Connection): void {
     this.#connections.delete(connection);
     this.#tell(connection, false);
-    if (this.#connections.size === 0) this.#whenEmpty?.();
+    if (this.#connections.size > 0) return;
+    this.#watchTimer?.cancel();
+    this.#watchTimer = undefined;
+    this.#whenEmpty?.();
   }
 
   #tell(connection: Connection, open: boolean): void {
@@ -199,6 +243,28 @@ export class NbdServer {
 
   #report(error: PinfoldError, peer: string): void {
     this.#options.onError?.(error, peer);
+  }
+}
+
+/** @throws PinfoldError ERR_PINFOLD_INSECURE */
+function checkReach({ tls, insecure }: NbdServerOptions, address: NbdAddress): void {
+  if (tls !== undefined || insecure === true || isLoopbackAddress(address)) return;
+  const place = "host" in address ? address.host : address.path;
+  throw new PinfoldError("ERR_PINFOLD_INSECURE", `other machines can reach ${place}, and there is no TLS`, {
+    operation: "listen",
+  });
+}
+
+function checkNumbers({ idleMs, connectionsMax }: NbdServerOptions): void {
+  const { nbdIdleMsMin: least, nbdConnectionsMax: most } = limits;
+  if (idleMs !== undefined && !(idleMs >= least && idleMs <= 2 ** 31)) {
+    throw new PinfoldError("EINVAL", `an idle time-out has ${least} ms to 24 days, not ${idleMs}`, {
+      operation: "listen",
+    });
+  }
+  if (connectionsMax === undefined) return;
+  if (!Number.isInteger(connectionsMax) || connectionsMax < 1 || connectionsMax > most) {
+    throw new PinfoldError("EINVAL", `1 to ${most} connections, not ${connectionsMax}`, { operation: "listen" });
   }
 }
 

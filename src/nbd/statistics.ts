@@ -13,6 +13,9 @@ export interface NbdStats {
   readonly accepted: number;
   readonly turnedAway: number;
   readonly broken: number;
+  /** Of those, not let in by TLS; and ended because they did not go on in time (the idle ones are in here only). */
+  readonly refused: number;
+  readonly timedOut: number;
   /** Requests received, by command, refused ones included; unknown commands apart. */
   readonly requests: Readonly<Record<CommandName | "unknown", number>>;
   /** Data of successful reads, writes. */
@@ -32,6 +35,8 @@ export class Counters {
   accepted = 0;
   turnedAway = 0;
   broken = 0;
+  refused = 0;
+  timedOut = 0;
   bytesRead = 0;
   bytesWritten = 0;
   errors = 0;
@@ -49,12 +54,15 @@ export class Counters {
     commandNames.forEach((name, type) => {
       requests[name] = this.requests[type] ?? 0;
     });
-    const { connections, accepted, turnedAway, broken, bytesRead, bytesWritten, errors, inFlight } = this;
+    const { connections, accepted, turnedAway, broken, refused, timedOut, bytesRead, bytesWritten, errors, inFlight } =
+      this;
     return {
       connections,
       accepted,
       turnedAway,
       broken,
+      refused,
+      timedOut,
       requests,
       bytesRead,
       bytesWritten,

@@ -30,12 +30,18 @@ export interface TransmissionContext extends TaskContext {
   readonly onFailure: (error: PinfoldError) => void;
 }
 
+/** More than a payload has steps, so that no two requests share a number of halfRequest. */
+const halfRequestSteps = 2 ** 17;
+assert(0xffffffff / limits.nbdStallBytesMin < halfRequestSteps - 1, "the longest payload's steps");
+
 /** needMore: feed it. blocked: call again after onProgress. disconnect: the client said goodbye. broken: it does not speak NBD. */
 export type PumpResult = "needMore" | "blocked" | "disconnect" | "broken";
 
 export class Transmission {
   inFlight = 0;
   closing = false;
+  /** Requests whose header was received. */
+  taken = 0;
   readonly #context: TransmissionContext;
   readonly #parser: RequestParser;
   /** The buffer of the payload in receipt, from the pool. */
@@ -61,6 +67,16 @@ export class Transmission {
   /** Bytes of payloads received into buffers, ever; undefined while none is being received. */
   get receivedBytes(): number | undefined {
     return this.#payload === undefined ? undefined : this.#receivedBefore + this.#parser.filled;
+  }
+
+  /** While a request is only half here: a number that changes as it comes in, each nbdStallBytesMin of its payload. */
+  get halfRequest(): number | undefined {
+    if (this.#waitsForBuffer) return undefined;
+    if (this.#parser.receiving) {
+      const steps = Math.floor(this.#parser.receivedBytes / limits.nbdStallBytesMin);
+      return this.taken * halfRequestSteps + 1 + steps;
+    }
+    return this.#context.reader.carried > 0 ? this.taken * halfRequestSteps : undefined;
   }
 
   /** Goes on until it lacks bytes or may not take more. */
@@ -117,6 +133,7 @@ export class Transmission {
   #request(): void {
     const parser = this.#parser;
     const { counters, writer } = this.#context;
+    this.taken++;
     counters.countRequest(parser.type);
     const refusal = checkRequest(parser, this);
     if (parser.type === command.write && parser.length > 0) {

@@ -9,6 +9,7 @@
  *   await client.write(0, bytes); const back = await client.read(0, 4096); await client.disconnect();
  */
 import { type Socket, connect } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import type { NbdAddress } from "../../src/nbd/address.js";
 import {
   chunkFlagDone,
@@ -66,9 +67,11 @@ export class NbdClient {
   #partsBytes = 0;
   readonly ended: Promise<void>;
   #over = false;
+  #greeted: boolean;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, greeted = false) {
     this.socket = socket;
+    this.#greeted = greeted;
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#received(chunk));
     socket.on("error", () => {});
@@ -90,6 +93,22 @@ export class NbdClient {
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", reject);
+    });
+    return client;
+  }
+
+  /** greet, STARTTLS, and the client that speaks over TLS from then on. Rejects where the server's side is not to be trusted. */
+  async secure(tls: ConnectionOptions): Promise<NbdClient> {
+    await this.greet();
+    const [answer] = await this.option(option.startTls);
+    if (answer?.code !== optionReply.ack) throw new NbdReplyError(answer?.code ?? 0, "no TLS");
+    this.socket.removeAllListeners("data");
+    const secured = connectTls({ ...tls, socket: this.socket });
+    const client = new NbdClient(secured, true);
+    await new Promise<void>((resolve, reject) => {
+      secured.once("secureConnect", resolve);
+      secured.once("error", reject);
+      secured.once("close", () => reject(new Error("the connection ended in the TLS handshake")));
     });
     return client;
   }
@@ -129,7 +148,7 @@ export class NbdClient {
 
   /** greet, STRUCTURED_REPLY if wanted, GO. Throws if the export is refused. */
   async go(name = "", options: { structured?: boolean; information?: number[] } = {}): Promise<OptionAnswer[]> {
-    await this.greet();
+    if (!this.#greeted) await this.greet();
     if (options.structured === true) {
       const [answer] = await this.option(option.structuredReply);
       this.structured = answer?.code === optionReply.ack;

@@ -105,7 +105,21 @@ test("wrong exports and addresses are named at listen", async (t) => {
   const nowhere = { path: join(folder, "no", "such", "folder.sock") };
   await assert.rejects(NbdServer.listen({ exports: oneExport(), address: nowhere }), coded("ENOENT"));
   const foreign = { host: "192.0.2.1", port: 0 };
-  await assert.rejects(NbdServer.listen({ exports: oneExport(), address: foreign }), coded("EINVAL"));
+  await assert.rejects(NbdServer.listen({ exports: oneExport(), address: foreign, insecure: true }), coded("EINVAL"));
+});
+
+test("without TLS only this machine is served, unless that is meant", async (t) => {
+  for (const host of ["0.0.0.0", "::", "192.0.2.1", "disk.example.org"]) {
+    const address = { host, port: 0 };
+    await assert.rejects(NbdServer.listen({ exports: oneExport(), address }), coded("ERR_PINFOLD_INSECURE"), host);
+    const insecure = false;
+    await assert.rejects(NbdServer.listen({ exports: oneExport(), address, insecure }), coded("ERR_PINFOLD_INSECURE"));
+  }
+  const address = { host: "0.0.0.0", port: 0 };
+  const forced = await startServer(t, oneExport(), { address, insecure: true });
+  assert.ok("port" in forced.address());
+  const pskKeys = new Map([["alice", Buffer.alloc(32, 1)]]);
+  await startServer(t, oneExport(), { address, tls: { pskKeys } });
 });
 
 test("close lets requests in flight finish, answers new ones with ESHUTDOWN, and then hangs up", async (t) => {
