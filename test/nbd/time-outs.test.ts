@@ -87,7 +87,10 @@ test("a client that never reads is ended after a while; one that waits for a slo
   await until(() => server.stats().connections === 1, "the end of who does not read");
   assert.match(errors[0]?.message ?? "", /the reading of replies took too long/);
   assert.equal(server.stats().timedOut, 1);
-  await until(() => server.stats().replyBytes === 0, "the buffers to be given back");
+  await until(
+    () => server.stats().replyBytes === 512,
+    "the buffers to be given back, but for those of the one that waits",
+  );
   release();
   assert.equal((await answer).length, 512);
 });
