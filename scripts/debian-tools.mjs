@@ -8,6 +8,8 @@ import { run, seconds, which } from "./shell.mjs";
 const tools = [
   { program: "qemu-io", package: "qemu-utils", tests: "network block device against QEMU" },
   { program: "nbdinfo", package: "libnbd-bin", tests: "network block device against libnbd" },
+  { program: "openssl", package: "openssl", tests: "network block device over TLS with certificates" },
+  { program: "psktool", package: "gnutls-bin", tests: "network block device over TLS with pre-shared keys" },
   { program: "nbdkit", package: "nbdkit", tests: "stores over nbdkit's fault filters" },
   { program: "fio", package: "fio", tests: "random writes checked by fio" },
   { program: "fusermount3", package: "fuse3", tests: "mounts" },

@@ -103,6 +103,8 @@ async function readToReply(
   last: boolean,
 ): Promise<void> {
   const { replies, pool, readSignal } = context;
+  // Once the connection has ended its bytes are given back after its last task only: a wait for them would be for ever.
+  readSignal.throwIfAborted();
   if (!replies.tryTake(length)) await waitForBytes(replies, length);
   let buffer: Buffer | undefined;
   try {

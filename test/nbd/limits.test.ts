@@ -131,6 +131,26 @@ test("many clients that do not read: bounded bytes, others go on, stalled ones a
   server.verify();
 });
 
+test("a client that never reads and then goes leaves nothing behind, also in the middle of reads of many pieces", async (t) => {
+  const turns: (() => void)[] = [];
+  const clock = new ManualClock();
+  clock.nextTurn = (run) => void turns.push(run);
+  const server = await startServer(t, new ArrayDevice(4 * MiB), { clock });
+  const slow = await startClient(t, server, { structured: true });
+  const each = 2 * limits.nbdPieceBytes;
+  const full = limits.nbdReplyBytesPerConnectionMax;
+  askAndNeverRead(slow, (2 * full) / each, each);
+  // Each has its first piece, the share is used up, and the turns in which they would ask for more have not come.
+  await until(() => server.stats().replyBytes === full, "the share to be used up");
+  slow.destroy();
+  await pause(20);
+  for (const run of turns.splice(0)) run();
+  await until(() => server.stats().connections === 0, "the end");
+  const { inFlight, replyBytes } = server.stats();
+  assert.deepEqual([inFlight, replyBytes], [0, 0]);
+  server.verify();
+});
+
 test("at most so many requests of a connection are in flight", async (t) => {
   const device = new ArrayDevice(MiB);
   let release = (): void => {};

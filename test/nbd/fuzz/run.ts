@@ -260,8 +260,8 @@ async function oneOverSocket(
   const patient = stream.manner === "answers";
   const late = AbortSignal.timeout(patienceMs);
   late.addEventListener("abort", () => arrived());
-  while (patient) {
-    if (state.over || late.aborted) break;
+  while (!state.over && !late.aborted) {
+    if (!patient) break;
     if (expected.end === "open" && new Answers(expected, answers()).check()) break;
     await new Promise<void>((resolve) => (arrived = resolve));
   }
