@@ -41,4 +41,5 @@ function work({ seed, stride, voyages, mutant, stop }: SailorData): void {
   report({ isOver: true });
 }
 
-work(workerData as SailorData);
+// Loaded elsewhere, it does nothing.
+if (parentPort) work(workerData as SailorData);
