@@ -10,7 +10,7 @@ export const reports = {
   end: 2,
   /** It failed, and is said to have changed nothing. `flavour` is 1 for a lack of space, here and below. */
   refused: 3,
-  /** It failed, and may have changed some of it. */
+  /** It failed, and may have changed some of it; or a sync was given up. */
   failed: 4,
   syncBegin: 5,
   syncEnd: 6,

@@ -76,7 +76,7 @@ export class SectorLedger {
     if (kind === reports.begin) this.#begin(report);
     else if (kind === reports.end) this.#end(number);
     else if (kind === reports.refused) this.#refuse(number);
-    else if (kind === reports.failed) this.#open.delete(number);
+    else if (kind === reports.failed) void (this.#open.delete(number) || this.#syncs.delete(number));
     else if (kind === reports.syncBegin) this.#beginSync(report);
     else if (kind === reports.syncEnd) this.#endSync(number);
     else if (kind === reports.syncFailed) {
@@ -157,6 +157,16 @@ export class SectorLedger {
       .slice(-60)
       .map(({ kind, number }) => `${names.get(kind)} ${number} ${of.get(number)}`)
       .join("\n  ");
+  }
+
+  /** What has begun and not ended, as it was told: where a victim stands. */
+  get underWay(): string {
+    const isOpen = ({ kind, number }: Report): boolean =>
+      (kind === reports.begin && this.#open.has(number)) || (kind === reports.syncBegin && this.#syncs.has(number));
+    return this.#told
+      .filter(isOpen)
+      .map(({ number, way, first, count }) => `${number} ${way} [${first}, ${first + count})`)
+      .join("; ");
   }
 
   /** Sectors of which some operation is durable. */

@@ -64,7 +64,10 @@ export class VictimProcess {
   /** Until it is at work and the ledger has `count` syncs that ended well. */
   async waitForSyncs(count: number): Promise<void> {
     const isThere = (): boolean => this.isReady && this.#ledger.syncs >= count;
-    if (!(await this.waitAtMost(60_000, isThere))) throw new Error("the victim syncs nothing for a minute");
+    if (!(await this.waitAtMost(60_000, isThere)))
+      throw new Error(
+        `the victim syncs nothing for a minute; under way: ${this.#ledger.underWay || "nothing"}; ${this.stderr}`,
+      );
   }
 
   /** True once `condition` holds; false where it does not in that time. @throws Error when the victim has ended */

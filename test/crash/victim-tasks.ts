@@ -15,6 +15,12 @@ import { operationsOf, sectorBytes, sectorsOf } from "./sector-words.js";
 
 /** Sectors that go to one thread together. */
 const chunkSectors = 64;
+/**
+ * A call that blocks the thread says EDEADLK where it would wait for the thread's own event loop, or, after 5 s, where it seems to by way
+ * of another thread. Then the loop needs some time without such calls, or nothing else gets on.
+ */
+const calmMs = 300;
+let calmUntilMs = 0;
 
 export interface VictimShape {
   /** Sectors that are always there, and sectors that there can be. */
@@ -63,16 +69,27 @@ export class VictimTask {
     const choice = this.#random.below(100);
     if (choice < 24) await this.#write();
     else if (choice < 44) await this.#pin();
-    else if (choice < 52) this.#writeSync();
+    else if (choice < 52) await this.#blocking(() => this.#writeSync());
     else if (choice < 60) await this.#longterm();
-    else if (choice < 70) this.#store();
+    else if (choice < 70) await this.#blocking(() => this.#store());
     else if (choice < 76) await this.#punch();
     else if (choice < 84) await this.#read();
     else if (choice < 90) await (this.#thread === 0 ? this.#tail() : this.#write());
     else if (choice < 94) await this.sync();
-    else if (choice < 96) this.#syncSync();
+    else if (choice < 96) await this.#blocking(() => this.#syncSync());
     else if (choice < 98) await setTimeout(this.#random.below(8));
     else await setImmediate();
+  }
+
+  async #blocking(call: () => void): Promise<void> {
+    if (Date.now() < calmUntilMs) await this.#write();
+    else call();
+  }
+
+  /** A call that would have blocked for ever is given up. It may have done a part. */
+  #giveUp(number: number): void {
+    calmUntilMs = Date.now() + calmMs;
+    sendReport(this.#shape.fd, { kind: reports.failed, number });
   }
 
   #number(): number {
@@ -147,8 +164,7 @@ export class VictimTask {
       for (let done = 0; done < bytes.length; )
         done += this.#file.writeSync(bytes, done, bytes.length - done, extent.first * sectorBytes + done);
     } catch (error) {
-      // It would wait for this very event loop: for a pin of another task, say.
-      if (codeOf(error) === "EDEADLK") sendReport(this.#shape.fd, { kind: reports.failed, number });
+      if (codeOf(error) === "EDEADLK") this.#giveUp(number);
       else this.#fail(number, error, false);
       return;
     }
@@ -217,7 +233,7 @@ export class VictimTask {
           this.#view.setBigUint64(first * sectorBytes + at, bytes.readBigUInt64LE(at), true);
       }
     } catch (error) {
-      if (codeOf(error) === "EDEADLK") sendReport(this.#shape.fd, { kind: reports.failed, number });
+      if (codeOf(error) === "EDEADLK") this.#giveUp(number);
       else this.#fail(number, error, false);
       return;
     }
@@ -308,7 +324,8 @@ export class VictimTask {
     try {
       this.#file.syncSync();
     } catch (error) {
-      if (codeOf(error) !== "EDEADLK") this.#syncFailed(number, error);
+      if (codeOf(error) === "EDEADLK") this.#giveUp(number);
+      else this.#syncFailed(number, error);
       return;
     }
     sendReport(this.#shape.fd, { kind: reports.syncEnd, number });
