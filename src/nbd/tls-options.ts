@@ -5,7 +5,7 @@
  * (tls-gate.ts). Messages never hold a key. Names are exact: no patterns, and letter case counts for pre-shared keys and common
  * names (host and mail names are compared as X.509 says).
  *
- * See also: tls-gate.ts (the user), docs/decisions/0010-network-security.md (why not both).
+ * See also: tls-gate.ts (the user), docs/decisions/0012-network-security.md (why not both).
  */
 import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";

@@ -40,7 +40,16 @@ test("--help and --version answer on standard output with status 0", async (t) =
   assert.equal(help.code, 0);
   assert.match(help.stdout, /serve/);
   assert.equal(serveHelp.code, 0);
-  for (const option of ["--size", "--memory", "--page-size", "--nbd", "--read-only", "--direct"]) {
+  for (const option of [
+    "--size",
+    "--memory",
+    "--page-size",
+    "--nbd",
+    "--read-only",
+    "--direct",
+    "--tls-psk",
+    "--insecure",
+  ]) {
     assert.ok(serveHelp.stdout.includes(option), option);
   }
   assert.match(serveHelp.stdout, /default: 256MiB/, "defaults as one writes them");
@@ -61,6 +70,8 @@ test("a command line that makes no sense: status 2, one line with EINVAL", async
     ["serve", "disk", "--size", "1.0001KiB"],
     ["serve", "disk", "--memory", "lots"],
     ["serve", "disk", "--page-size", "x"],
+    ["serve", "disk", "--idle-timeout", "soon"],
+    ["serve", "disk", "--max-clients", "257"],
   ];
   const outcomes = await Promise.all(lines.map((line) => pinfold(undo, folder, ...line)));
   outcomes.forEach((outcome, at) => {

@@ -84,11 +84,12 @@ test("a key by psktool: nbdinfo, nbdcopy and qemu-io come in with it, and not wi
   if (!has(t, "psktool", "nbdinfo", "nbdcopy", "qemu-io")) return;
   const folder = scratchFolder(t);
   const keys = join(folder, "keys.psk");
-  for (const name of ["alice", "bob"]) await run("psktool", ["-u", name, "-p", keys]);
+  for (const name of ["alice", "bob", "carol"]) await run("psktool", ["-u", name, "-p", keys]);
   chmodSync(keys, 0o600);
-  const { server, port } = await serveOverTls(t, ["--tls-psk", keys, "--tls-allow", "alice"]);
+  const { server, port } = await serveOverTls(t, ["--tls-psk", keys, "--tls-allow", "alice", "--tls-allow", "carol"]);
   const uri = (name: string, file: string): string => `nbds://${name}@localhost:${port}/disk?tls-psk-file=${file}`;
   assert.match(await run("nbdinfo", [uri("alice", keys)]), /with TLS/);
+  assert.match(await run("nbdinfo", [uri("carol", keys)]), /with TLS/);
   await copyBothWays(t, uri("alice", keys));
   // QEMU wants the file to be called keys.psk, in a folder that it is told.
   const as = (name: string): string => `tls-creds-psk,dir=${folder},username=${name}`;
