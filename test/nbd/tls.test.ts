@@ -303,7 +303,6 @@ test("options that do not go together, keys too short, files that are no PEM: EI
   const wrong: NbdTlsOptions[] = [
     {},
     { certificate: "x" },
-    { certificate: "x", key: "y" },
     { certificate: "x", key: "y", pskKeys: keys },
     { authority: "x", pskKeys: keys },
     { pskKeys: new Map() },
