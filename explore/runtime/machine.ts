@@ -222,7 +222,11 @@ export class Machine extends Scheduler {
       this.#note(at, changes);
       (this.current as VirtualThread).note(doneMark);
       const answer = work();
-      if (this.onTrace) this.#tell(site, `${what()}${answer === undefined || typeof answer === "object" ? "" : ` = ${String(answer)}`}`);
+      if (this.onTrace)
+        this.#tell(
+          site,
+          `${what()}${answer === undefined || typeof answer === "object" ? "" : ` = ${String(answer)}`}`,
+        );
       this.callSite = -1;
       return answer;
     };
