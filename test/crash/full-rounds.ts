@@ -52,6 +52,8 @@ export async function fullRounds(options: FullOptions): Promise<FullResult> {
       await victim.waitForSyncs(ledger.syncs + random.below(3));
       for (let turns = 2 + random.below(4); turns > 0; turns--) {
         await ballast.fill();
+        // Holes get few while the file fills up: then there is nothing to wait for.
+        if (reserves === "data") await victim.waitAtMost(2000, () => ledger.withoutSpace > withoutSpace);
         await pause(40 + random.below(120));
         if (turns > 1 || random.below(2) === 0) await ballast.giveSomeBack();
         victim.checkAlive();

@@ -112,6 +112,8 @@ async function full(asked: Asked, on: string | undefined): Promise<string> {
 }
 
 const { kind, on, ...asked } = parse();
+// What was mounted is taken down when the process exits; a signal would end it without that.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 const startMs = Date.now();
 console.log(`${kind}: ${asked.rounds} rounds, seed ${asked.seed}`);
 try {

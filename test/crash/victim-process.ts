@@ -89,7 +89,11 @@ export class VictimProcess {
   /** Asks for a good end. */
   async finish(): Promise<void> {
     this.child.kill("SIGUSR2");
-    const { code } = await this.ended;
+    const late = globalThis.setTimeout(() => this.child.kill("SIGKILL"), 60_000);
+    const { code, signal } = await this.ended;
+    clearTimeout(late);
+    if (signal === "SIGKILL")
+      throw new Error(`the victim does not end in a minute; under way: ${this.#ledger.underWay || "nothing"}`);
     if (code !== 0 || !this.isOver) throw new Error(`the victim ended with status ${code}: ${this.stderr}`);
     if (this.#broken !== undefined) throw this.#broken;
   }
