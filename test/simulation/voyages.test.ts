@@ -35,7 +35,7 @@ function firstWreck(mutant: string, from: number, count: number): number | undef
   return undefined;
 }
 
-// Those that are found soon; the others take some minutes: docs/testing.md.
+// Those that are found soon; others take longer: `pinfold simulate --without` (docs/testing.md).
 for (const name of ["written-is-clean", "failed-sync-is-durable", "page-past-the-end", "R2", "R15", "R19"]) {
   const what = defects.find((one) => one.name === name)?.what ?? "";
   test(`${name} is found: ${what}`, () => {
