@@ -4,6 +4,8 @@
  *
  * What must hold: the page is clean only if it was written. Guard: `writableEnd` in space.ts takes the size and the phase of the cut together;
  * with the phase of before and the size of after the page lay past the end, nothing was written, and a sync said that all was well. Found by simulation.
+ * And both come to an end: a sync that waited for a page's lock departs with it (`writeWaiting` in writer.ts); where it gave the lock back and
+ * tried again, it and the truncate that drains that page took turns for ever.
  */
 import { assert } from "../../src/base/assert.js";
 import type { Scenario } from "./scenario.js";
@@ -24,7 +26,7 @@ export const scenario: Scenario = {
   },
   actors: {
     async A(actor) {
-      await actor.writeBack();
+      await actor.sync();
     },
     async B(actor) {
       await actor.untilAborted((signal) => actor.truncate(8, signal));

@@ -141,12 +141,18 @@ export class Writer {
     for (let tries = 0; tries < limits.lookupRetriesMax; tries++) {
       const answer = await this.#locks.acquire(page.frame, space.id, page.index, layout.MODE_SHARED, owner);
       if (answer !== layout.OK) return failures;
-      const isServed = this.#isServed(page);
-      this.#locks.unlockShared(page.frame);
-      if (isServed) return failures;
-      const { failures: failed, blocked } = await this.writeNow(space, [page]);
-      failures.push(...failed);
-      if (blocked.length === 0) return failures;
+      if (this.#isServed(page)) {
+        this.#locks.unlockShared(page.frame);
+        return failures;
+      }
+      // It departs with this very lock: who gave it back first would take turns with a truncate that drains, for ever.
+      const locked = this.#look(space, page);
+      if (locked === "done") return failures;
+      const run = locked === "blocked" ? [] : this.#depart([locked], true).run;
+      if (run.length > 0) {
+        await this.#write(space, run, failures);
+        return failures;
+      }
       if ((flagsOf(this.#frames.words, page.frame) & wordBits.writeback) !== 0) {
         await this.#locks.acquire(page.frame, space.id, page.index, layout.MODE_WRITEBACK, owner);
       } else if (this.#frames.listLength(layout.LIST_SNAPSHOT) === 0) {
@@ -187,10 +193,14 @@ export class Writer {
 
   /** Locks a page shared, if there is something to write. */
   #lock(space: AddressSpace, page: DirtyPage): LockedPage | "blocked" | "done" {
-    const { words } = this.#frames;
     const locked = this.#locks.tryShared(page.frame, space.id, page.index);
     if (locked === layout.GONE) return "done";
-    if (locked !== layout.OK) return "blocked";
+    return locked === layout.OK ? this.#look(space, page) : "blocked";
+  }
+
+  /** What there is to do about a page that is locked shared; the lock is given back where that is nothing, or not now. */
+  #look(space: AddressSpace, page: DirtyPage): LockedPage | "blocked" | "done" {
+    const { words } = this.#frames;
     // Closed meanwhile, and the page is another file's: this one's store must not get it.
     if (space.isStale) {
       this.#locks.unlockShared(page.frame);
