@@ -5,8 +5,11 @@
  * has its place on the disk already, never loads it.
  *
  * Where it cannot load, or with PINFOLD_NO_KOFFI=1 in the environment, `loadCLibrary()` gives null, and what needs it takes another way.
+ * That is for good: so what fails while descriptors have run out is an error instead, and tried again the next time (F34).
  */
+import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
+import { toPinfoldError } from "./errors.js";
 import { whileNobodyEnds } from "./load-guard.js";
 
 /** A C function. `async` runs it on a thread of koffi's pool. */
@@ -34,7 +37,7 @@ const muslNames: Partial<Record<NodeJS.Architecture, string>> = { x64: "x86_64",
 const require = createRequire(import.meta.url);
 let loaded: CLibrary | null | undefined;
 
-/** Whether `loadCLibrary` can be expected to work, without trying. */
+/** Whether `loadCLibrary` can be expected to work, without trying. @throws PinfoldError EMFILE */
 export function hasCLibrary(): boolean {
   if (process.env["PINFOLD_NO_KOFFI"] === "1" || process.platform !== "linux") return false;
   if (loaded !== undefined) return loaded !== null;
@@ -42,11 +45,12 @@ export function hasCLibrary(): boolean {
     require.resolve("koffi");
     return true;
   } catch {
+    checkDescriptors();
     return false;
   }
 }
 
-/** The C library, or null where it cannot be called. */
+/** The C library, or null where it cannot be called. @throws PinfoldError EMFILE */
 export function loadCLibrary(): CLibrary | null {
   if (!hasCLibrary()) return null;
   if (loaded === undefined) loaded = whileNobodyEnds(tryLoad);
@@ -66,7 +70,17 @@ function tryLoad(): CLibrary | null {
   } catch {
     // No binary for this machine, or addons are forbidden.
   }
+  checkDescriptors();
   return null;
+}
+
+/** Node says "there is no such module" too where it could not open the files that it looked at. @throws PinfoldError EMFILE */
+function checkDescriptors(): void {
+  try {
+    closeSync(openSync("/dev/null", "r"));
+  } catch (error) {
+    throw toPinfoldError(error, "loading koffi");
+  }
 }
 
 function libraryOf(koffi: Koffi, library: Library): CLibrary {

@@ -108,6 +108,12 @@ export function toPinfoldError(error: unknown, operation: string): PinfoldError 
   return new PinfoldError(code, `${operation}: ${message}`, { cause: error, operation });
 }
 
+/** True for an error that says that descriptors or memory have run out: it tells nothing about what was asked for. */
+export function isShortage(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === "EMFILE" || code === "ENFILE" || code === "ENOMEM";
+}
+
 function isQuotaNumber(error: unknown): boolean {
   const number = (error as { errno?: unknown } | null)?.errno;
   return constants.errno.EDQUOT !== undefined && number === -constants.errno.EDQUOT;

@@ -16,7 +16,7 @@
  */
 import { Worker, isMainThread } from "node:worker_threads";
 import { limits } from "./limits.js";
-import { isThreadAlive, thisThread } from "./thread-identity.js";
+import { isThreadAlive, thisThreadId } from "./thread-identity.js";
 
 /** The words of the caches that this thread shares with others: Int32, of shared memory. */
 const words = new Set<Int32Array>();
@@ -63,7 +63,7 @@ interface Taken {
 
 function takeAll(): Taken[] {
   if (words.size === 0) return [];
-  const { id } = thisThread();
+  const id = thisThreadId();
   return [...words].filter((word) => take(word, id)).map((word) => ({ word, id }));
 }
 

@@ -2,9 +2,11 @@
  * Which thread of the process this is, and whether another one is still there, by the system's own account (procfs).
  *
  * A thread's number can come back for another thread, so a thread is known by its number and the time at which it began.
- * Where there is no procfs nobody's end can be proven: then every thread counts as alive.
+ * Where there is no procfs nobody's end can be proven: then every thread counts as alive. A lack of descriptors is no such lack: a
+ * thread that cannot find out its own time of birth for that could never be missed (F34).
  */
-import { closeSync, openSync, readSync, readlinkSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, readlinkSync } from "node:fs";
+import { isShortage, toPinfoldError } from "./errors.js";
 
 export interface ThreadIdentity {
   /** The system's number of the thread; 0: unknown. */
@@ -13,12 +15,23 @@ export interface ThreadIdentity {
   readonly start: number;
 }
 
-/** This thread. */
-export function thisThread(): ThreadIdentity {
+/** This thread's number, 0 where it is not known. Takes no descriptor. */
+export function thisThreadId(): number {
   try {
-    const id = Number(readlinkSync("/proc/thread-self").split("/").at(-1));
-    return { id, start: startOf(id) ?? 0 };
+    return Number(readlinkSync("/proc/thread-self").split("/").at(-1));
   } catch {
+    return 0;
+  }
+}
+
+/** This thread. @throws PinfoldError EMFILE, ENOMEM */
+export function thisThread(): ThreadIdentity {
+  const id = thisThreadId();
+  if (id === 0) return { id, start: 0 };
+  try {
+    return { id, start: startOf(id) ?? 0 };
+  } catch (error) {
+    if (isShortage(error)) throw toPinfoldError(error, "looking for this thread");
     return { id: 0, start: 0 };
   }
 }
@@ -31,7 +44,9 @@ export function isThreadAlive({ id, start }: ThreadIdentity): boolean {
     return found === undefined || start === 0 || found === start;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    return code !== "ENOENT" && code !== "ESRCH";
+    if (code === "ENOENT" || code === "ESRCH") return false;
+    // Where descriptors have run out: a look that takes none, at the number alone.
+    return !isShortage(error) || existsSync(`/proc/self/task/${id}`);
   }
 }
 

@@ -57,6 +57,8 @@ export class Frames {
     this.plan = plan;
     this.shared = new SharedIntegers(wordsMemory);
     this.threads = new ThreadTable(this.shared);
+    // All that may fail for want of memory or descriptors comes before the slot is taken, which nobody else would give back.
+    this.words = loadWords(wordsMemory);
     if (isNew) this.#initialise(new Uint32Array(wordsMemory.buffer));
     this.thread = this.threads.claim();
     this.hasPlainViews = this.shared.load(layout.HEADER_PLAIN_VIEWS) === 1;
@@ -67,7 +69,6 @@ export class Frames {
     this.framesPerSegment = limits.segmentBytesMax / plan.pageSize;
     this.#buffers = segments.map((memory) => memory.buffer);
     this.#bytes = this.#buffers.map((buffer) => new Uint8Array(buffer));
-    this.words = loadWords(wordsMemory);
     const { records, buckets, links, blocks, ghosts, ledger, transfers, transits } = plan;
     this.words.configure(plan.frames, records, buckets, links, blocks, ghosts, ledger, transfers, transits);
   }
@@ -75,7 +76,7 @@ export class Frames {
   /**
    * Takes the memory and sets all words. `preTouch` touches every page now: memory that the system cannot give is missed
    * here and not at some later access.
-   * @throws PinfoldError ENOMEM
+   * @throws PinfoldError ENOMEM, EMFILE
    */
   static create(memoryBytes: number, pageSize: number, preTouch: boolean): Frames {
     const plan = planFrames(memoryBytes, pageSize);
@@ -98,7 +99,7 @@ export class Frames {
 
   /**
    * The same memory in another thread, in a slot of its own.
-   * @throws PinfoldError EINVAL for what is no share of this version; ERR_PINFOLD_TOO_MANY; ENOTSUP where this thread cannot call
+   * @throws PinfoldError EINVAL for what is no share of this version; ERR_PINFOLD_TOO_MANY; EMFILE; ENOMEM; ENOTSUP where this thread cannot call
    * what the cache's mapped views need
    */
   static attach(share: FramesShare): Frames {

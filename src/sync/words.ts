@@ -7,6 +7,7 @@
  * See also: words/README.md, layout.ts.
  */
 import { readFileSync } from "node:fs";
+import { PinfoldError, toPinfoldError } from "../base/errors.js";
 
 /** The module's exports: integers in, integers out. */
 export interface Words {
@@ -109,11 +110,22 @@ export interface Words {
 
 let module: WebAssembly.Module | undefined;
 
-/** An instance of the module over `memory`. */
+/**
+ * An instance of the module over `memory`.
+ * @throws PinfoldError EMFILE, ENOMEM
+ */
 export function loadWords(memory: WebAssembly.Memory): Words {
-  module ??= new WebAssembly.Module(readFileSync(new URL("./words.wasm", import.meta.url)));
-  const instance = new WebAssembly.Instance(module, { env: { memory, abort: aborted } });
-  return instance.exports as unknown as Words;
+  try {
+    module ??= new WebAssembly.Module(readFileSync(new URL("./words.wasm", import.meta.url)));
+    const instance = new WebAssembly.Instance(module, { env: { memory, abort: aborted } });
+    return instance.exports as unknown as Words;
+  } catch (error) {
+    const operation = "loading the page words' module";
+    // V8's word for memory that the system did not give.
+    if (error instanceof RangeError)
+      throw new PinfoldError("ENOMEM", `${operation}: ${error.message}`, { cause: error, operation });
+    throw toPinfoldError(error, operation);
+  }
 }
 
 function aborted(): never {

@@ -16,7 +16,7 @@
  */
 import { closeSync, fdatasync, fdatasyncSync, fsync, fsyncSync, openSync } from "node:fs";
 import { promisify } from "node:util";
-import { PinfoldError } from "../../base/errors.js";
+import { PinfoldError, isShortage } from "../../base/errors.js";
 import type { SyncRequest } from "../../store/contract.js";
 import { cells } from "./descriptors.js";
 import type { Libc } from "./libc.js";
@@ -87,7 +87,10 @@ export class Durability {
 
   /** A sync has failed: the kernel is made to forget the range first. */
   async #writeAgain(position: number, buffers: readonly Uint8Array[]): Promise<void> {
-    await this.settle().catch(() => {}); // the sync that comes reports it
+    await this.settle().catch((error: unknown) => {
+      // What is wrong with the disk the sync that comes reports. Without a description the kernel would keep its pages.
+      if (isShortage(error)) throw error;
+    });
     this.#drop(position, buffers);
     await writeAll(this.#files, position, buffers);
   }
@@ -108,12 +111,14 @@ export class Durability {
   }
 
   /**
-   * Makes durable what was written so far, through a description of its own. Opened and closed by sync calls: of an asynchronous one
-   * that is on its way when its thread is terminated, Node loses the descriptor.
+   * Does `change`, and makes durable what was written so far, through a description of its own. That is opened first: where there is
+   * none to be had nothing has changed. Opened and closed by sync calls: of an asynchronous one that is on its way when its thread is
+   * terminated, Node loses the descriptor.
    */
-  async settle(): Promise<void> {
+  async settle(change?: () => Promise<void>): Promise<void> {
     const fd = openSync(this.#path, "r+");
     try {
+      await change?.();
       await later.fdatasync(fd);
     } finally {
       closeSync(fd);

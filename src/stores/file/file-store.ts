@@ -249,8 +249,9 @@ export class FileStore implements Store {
       }
       const before = fstatSync(this.#files.main).size;
       // Also when the size stays: the kernel then frees what is reserved past the end.
-      await ftruncateLater(this.#files.main, size);
-      if (size < before && size % limits.blockSize !== 0) await this.#durability.settle();
+      const cut = () => ftruncateLater(this.#files.main, size);
+      if (size < before && size % limits.blockSize !== 0) await this.#durability.settle(cut);
+      else await cut();
     } catch (error) {
       throw this.#wrap(error, "truncate", size);
     } finally {
@@ -262,15 +263,9 @@ export class FileStore implements Store {
     this.#writable("punch");
     assert(position >= 0 && length > 0, "punch: a range of bytes");
     try {
-      const failed =
-        this.#libc === null
-          ? errno.EOPNOTSUPP
-          : await this.#libc.fallocateLater(this.#files.main, falloc.punchHole | falloc.keepSize, position, length);
-      const zero = isUnsupported(failed) || (this.#file.device && failed === errno.EINVAL);
-      if (zero) await this.#zero(position, length);
-      else if (failed !== 0) throw systemError(failed, "fallocate");
-      if (zero || position % limits.blockSize !== 0 || (position + length) % limits.blockSize !== 0)
-        await this.#durability.settle();
+      const isWhole = position % limits.blockSize === 0 && (position + length) % limits.blockSize === 0;
+      if (!isWhole) await this.#durability.settle(() => this.#punch(position, length).then(() => {}));
+      else if ((await this.#punch(position, length)) === "zeroed") await this.#durability.settle();
     } catch (error) {
       throw this.#wrap(error, "punch", position);
     } finally {
@@ -310,6 +305,8 @@ export class FileStore implements Store {
   /** Also where another thread has died at it: closes what that one had not. */
   async close(): Promise<void> {
     this.#open("close");
+    // First what may fail: loading koffi, where this thread has not called it yet. The store stays open then.
+    if (this.#libc !== null) loadLibc();
     this.#closed = true;
     try {
       closeDescriptors(this.#libc, this.#cells);
@@ -356,6 +353,18 @@ export class FileStore implements Store {
       failed = await this.#libc.fallocateLater(this.#files.main, falloc.keepSize, position, length);
     }
     if (failed !== 0) throw systemError(failed, "fallocate");
+  }
+
+  /** Makes the hole, or writes zeros where there can be none. */
+  async #punch(position: number, length: number): Promise<"punched" | "zeroed"> {
+    const failed =
+      this.#libc === null
+        ? errno.EOPNOTSUPP
+        : await this.#libc.fallocateLater(this.#files.main, falloc.punchHole | falloc.keepSize, position, length);
+    const zero = isUnsupported(failed) || (this.#file.device && failed === errno.EINVAL);
+    if (zero) await this.#zero(position, length);
+    else if (failed !== 0) throw systemError(failed, "fallocate");
+    return zero ? "zeroed" : "punched";
   }
 
   async #zero(position: number, length: number): Promise<void> {
