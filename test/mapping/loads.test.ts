@@ -46,12 +46,47 @@ test("readahead that meets a bad page keeps the others; the error waits for whoe
   const target = new Uint8Array(page);
   await file.read(target, 0, page, 0);
   await file.read(target, 0, page, page);
-  await until(() => cache.core.table.find(0, 2) >= 0, "readahead");
+  // The batch fails, then each of its pages is read by itself.
+  await until(() => store.count("readPages") >= 5 && cache.core.storeCalls === 0, "readahead");
   await turns();
-  await file.read(target, 0, page, 2 * page);
+  deepStrictEqual(
+    [2, 3].map((index) => cache.core.table.find(0, index) >= 0),
+    [true, false],
+    "the good page of the batch is there, and nobody has heard of the bad one",
+  );
   strictEqual(await codeOf(file.read(target, 0, page, 3 * page)), "EIO");
   store.clear();
   strictEqual((await file.read(target, 0, page, 3 * page)).bytesRead, page);
+});
+
+test("of a batch with a bad page the others are there, and are not read again, for calls that block too", async (t) => {
+  for (const call of ["readPages", "readPagesSync"] as const) {
+    const { file, store, cache } = await open(t);
+    const stop = store.on(call, {
+      before({ position, length }) {
+        if (position <= 5 * page && position + length > 5 * page) throw new PinfoldError("EIO", "bad sector");
+      },
+    });
+    const target = new Uint8Array(10 * page);
+    const read = async () =>
+      call === "readPages" ? file.read(target, 0, target.length, 0) : file.readSync(target, 0, target.length, 0);
+    strictEqual(await codeOf(read()), "EIO");
+    strictEqual(cache.stats().files[0]?.residentPages, 9);
+    const asked = store.count(call);
+    for (const [from, pages] of [
+      [0, 5],
+      [6, 4],
+    ] as const)
+      (await file.getUserPages(from * page, pages * page)).put();
+    strictEqual(store.count(call), asked, "all but one are there");
+    const pin = async () =>
+      call === "readPages" ? file.getUserPages(5 * page, 1) : file.getUserPagesSync(5 * page, 1);
+    strictEqual(await codeOf(pin()), "EIO");
+    strictEqual(cache.stats().files[0]?.residentPages, 9);
+    stop();
+    (await pin()).put();
+    cache.verify({ quiesce: true });
+  }
 });
 
 test("readahead takes free frames only", async (t) => {

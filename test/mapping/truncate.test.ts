@@ -166,6 +166,55 @@ test("a page that cannot be read does not keep truncate from removing it", async
   strictEqual(file.size, page);
 });
 
+for (const [index, what] of [
+  [1, "the page that it goes through"],
+  [2, "a page that goes"],
+] as const) {
+  test(`no byte comes back that was cut during a read of ${what}`, async (t) => {
+    const { file, store, memory } = await open(t, { pages: 4 });
+    await file.write(filled(9, 4 * page), 0, 4 * page, 0);
+    await file.sync();
+    file.invalidate();
+    // The storage has given the old bytes; the cache hears of it after the cut has begun.
+    const held = store.hold("readPages", { stage: "after" });
+    const read = file.read(new Uint8Array(page), 0, page, index * page);
+    await held.entered;
+    const cut = watch(file.truncate(page + 10));
+    await turns();
+    strictEqual(store.count("truncate"), 0, "the storage is not cut beside a read");
+    held.release();
+    await Promise.all([read, cut.promise]);
+    await file.truncate(4 * page);
+    for (const position of [page + 10, 2 * page - 1, 2 * page, 3 * page]) strictEqual(await byteAt(file, position), 0);
+    strictEqual(await byteAt(file, page + 9), 9);
+    await file.sync();
+    ok(memory.snapshot().every((byte, at) => byte === (at < page + 10 ? 9 : 0)));
+  });
+
+  test(`no byte comes back that was cut during a write-back of ${what}`, async (t) => {
+    for (const stage of ["before", "after"] as const) {
+      const { file, store, memory, cache } = await open(t, { pages: 4 });
+      await file.write(filled(9, 4 * page), 0, 4 * page, 0);
+      await file.sync();
+      await writeAt(file, index, 8);
+      const held = store.hold("writePages", { stage });
+      const synced = file.sync();
+      await held.entered;
+      const cut = watch(file.truncate(page + 10));
+      await turns();
+      strictEqual(store.count("truncate"), 0, "the storage is not cut beside a write");
+      held.release();
+      await Promise.all([synced, cut.promise]);
+      await file.truncate(4 * page);
+      for (const position of [page + 10, 2 * page - 1, 2 * page, 3 * page])
+        strictEqual(await byteAt(file, position), 0);
+      await file.sync();
+      ok(memory.snapshot().every((byte, at) => at < page || (at < page + 10 ? byte > 0 : byte === 0)));
+      cache.verify({ quiesce: true });
+    }
+  });
+}
+
 test("extending over a partial dirty page leaves zeros behind the old end", async (t) => {
   const { file, cache, memory } = await open(t, { pages: 0 });
   await file.write(filled(5, 100), 0, 100, 0);

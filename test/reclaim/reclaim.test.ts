@@ -1,7 +1,7 @@
 /**
  * Which pages leave: the policy's choices, and what never leaves.
  */
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { test } from "node:test";
 import type { CachedFile, PageCache } from "../../src/index.js";
 import { byteAt, filled, open, page, turns, writeAt } from "../mapping/fixture.js";
@@ -57,11 +57,18 @@ test("a blocking miss among pages that are all in frequent use gets a frame", as
 
 test("pinned, dirty and unstable pages never leave", async (t) => {
   const { file, cache } = await open(t);
+  // Queued to leave as they are pinned.
+  for (const index of [0, 1, 2]) await use(file, index);
   const pinned = await file.getUserPages(0, page);
   const counted = await file.getUserPages(page, page, { longterm: true });
   await writeAt(file, 2, 5);
+  const frames = [0, 1, 2].map((index) => cache.core.table.find(0, index));
   for (let index = 50; index < 250; index++) await use(file, index);
-  ok(isThere(cache, 0) && isThere(cache, 1));
+  deepStrictEqual(
+    [0, 1, 2].map((index) => cache.core.table.find(0, index)),
+    frames,
+  );
+  ok(pinned.bytes.every((byte) => byte === 0) && counted.bytes.every((byte) => byte === 0), "their memory is theirs");
   strictEqual(await byteAt(file, 2 * page), 5);
   pinned.put();
   counted.put();

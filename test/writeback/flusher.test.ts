@@ -221,6 +221,21 @@ test("background write-back backs off after an error, is tried again, and tells 
   strictEqual(space.retryDelayMs, 0);
 });
 
+test("what could not be written or made durable is tried again in the background, though nobody asks", async (t) => {
+  const { file, cache, store, memory } = await open(t, { cache: quick });
+  store.fail("writePages", "EIO");
+  await writeAt(file, 3, 5);
+  await until(() => cache.stats().files[0]?.writeErrors === 1, "the write's failure");
+  await until(() => storedAt(memory, 3 * page) === 5, "the next try");
+  strictEqual(cache.stats().files[0]?.healedErrors, 1);
+  await until(() => cache.stats().unstablePages + cache.stats().dirtyPages === 0, "the store's sync");
+  store.fail("sync", "EIO");
+  await writeAt(file, 3, 6);
+  await until(() => cache.stats().files[0]?.syncErrors === 1, "the sync's failure");
+  await until(() => cache.stats().unstablePages + cache.stats().dirtyPages === 0, "the next try");
+  strictEqual(storedAt(memory, 3 * page), 6);
+});
+
 test("a sync that worked ends the delay of background write-back", async (t) => {
   const { file, cache, store } = await open(t);
   await writeAt(file, 3, 5);
@@ -246,15 +261,19 @@ test("a miss that needs frames from a file with an error waits for the shortest 
   (await file.getUserPages(100 * page, 1)).put();
 });
 
-/** Runs a program over a file of its own, and gives back what the file has afterwards. */
-async function runToExit(t: TestContext, program: string): Promise<{ bytes: Uint8Array; stderr: string }> {
+/** Runs a program over a file of its own, and gives back what the file has afterwards, and the signal that ended it. */
+async function runToExit(
+  t: TestContext,
+  program: string,
+): Promise<{ bytes: Uint8Array; stderr: string; signal: unknown }> {
   const folder = mkdtempSync(join(tmpdir(), "pinfold-exit-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, "data");
   const source = `
     import { PageCache } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
     const cache = await PageCache.open({ memory: "1MiB" });
-    const file = await cache.open(${JSON.stringify(path)}, { create: true, size: 65536 });
+    const path = ${JSON.stringify(path)};
+    const file = await cache.open(path, { create: true, size: 65536 });
     await file.write(Buffer.alloc(8192, 7), 0, 8192, 0);
     ${program}`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", source], { stdio: ["ignore", "ignore", "pipe"] });
@@ -262,14 +281,21 @@ async function runToExit(t: TestContext, program: string): Promise<{ bytes: Uint
   child.stderr.on("data", (chunk: Buffer) => {
     stderr += chunk.toString();
   });
-  await new Promise((resolve) => child.on("close", resolve));
-  return { bytes: readFileSync(path), stderr };
+  const signal = await new Promise((resolve) => child.on("close", (_status, how) => resolve(how)));
+  return { bytes: readFileSync(path), stderr, signal };
 }
 
 const endings = {
   "by process.exit": "process.exit(0);",
   "by an uncaught exception": "setImmediate(() => { throw new Error('on purpose'); });",
   "by an unhandled rejection": "Promise.reject(new Error('on purpose'));",
+  "by an error in a worker": `
+    const { Worker } = await import("node:worker_threads");
+    new Worker("throw new Error('on purpose')", { eval: true });`,
+  "by a signal that a handler ends it for": `
+    process.on("SIGTERM", () => process.exit(0));
+    process.kill(process.pid, "SIGTERM");
+    setInterval(() => {}, 1000);`,
   "with a write on its way to the store": `
     const space = cache.core.spaces[0];
     void cache.core.writer.writeNow(space, [{ frame: cache.core.table.find(0, 0), index: 0 }, { frame: cache.core.table.find(0, 1), index: 1 }]);
@@ -285,6 +311,36 @@ for (const [name, program] of Object.entries(endings)) {
     ok(bytes.subarray(8192).every((byte) => byte === 0));
   });
 }
+
+for (const name of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+  // As README.md says: Node runs nothing of a program then. What was synced is there, and the file is whole.
+  test(`what is dirty dies with a process that ${name} ends without a handler, and what was synced does not`, async (t) => {
+    const { bytes, signal } = await runToExit(
+      t,
+      `await file.sync();
+      await file.write(Buffer.alloc(4096, 9), 0, 4096, 0);
+      process.kill(process.pid, "${name}");
+      setInterval(() => {}, 1000);`,
+    );
+    strictEqual(signal, name);
+    ok(bytes.subarray(0, 8192).every((byte) => byte === 7));
+    strictEqual(bytes.length, 65_536);
+  });
+}
+
+test("with writeThrough a signal without a handler loses no completed write", async (t) => {
+  const { bytes, signal } = await runToExit(
+    t,
+    `const through = await PageCache.open({ memory: "1MiB", writeThrough: true });
+    await file.close();
+    const again = await through.open(path);
+    await again.write(Buffer.alloc(4096, 9), 0, 4096, 0);
+    process.kill(process.pid, "SIGTERM");
+    setInterval(() => {}, 1000);`,
+  );
+  strictEqual(signal, "SIGTERM");
+  ok(bytes.subarray(0, 4096).every((byte) => byte === 9));
+});
 
 test("an error at exit is told on standard error", async (t) => {
   const { stderr } = await runToExit(

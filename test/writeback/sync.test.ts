@@ -3,9 +3,10 @@
  */
 import { match, ok, rejects, strictEqual } from "node:assert/strict";
 import { test } from "node:test";
+import { CachedFile } from "../../src/api/cached-file.js";
 import { MemoryStore } from "../../src/index.js";
 import { ScriptedStore } from "../../src/testing/index.js";
-import { codeOf, filled, open, page, storedAt, turns, watch, writeAt } from "../mapping/fixture.js";
+import { byteAt, codeOf, filled, open, page, storedAt, turns, until, watch, writeAt } from "../mapping/fixture.js";
 
 test("sync does not wait for a locked pin on a page that was clean when the pin came", async (t) => {
   const { file, memory } = await open(t);
@@ -140,6 +141,46 @@ test("an error that background write-back met first uses up nobody's", async (t)
   strictEqual(await codeOf(file.sync()), "EIO");
   stop();
   await file.sync();
+});
+
+test("an error that a miss met first, as it needed a frame, uses up nobody's, and what failed is not evicted", async (t) => {
+  const { file, cache, store, memory } = await open(t, { cache: { frameWaitMs: 20 } });
+  const other = await cache.open(store);
+  await file.write(filled(5, 60 * page), 0, 60 * page, 0);
+  const stop = store.fail("writePages", "EIO", { times: Infinity });
+  const held = await file.getUserPages(100 * page, 3 * page);
+  const controller = new AbortController();
+  const miss = file.getUserPages(150 * page, 1, { signal: controller.signal });
+  await until(() => (cache.stats().files[0]?.writeErrors ?? 0) > 0, "write-back for the miss");
+  controller.abort(new Error("enough"));
+  await rejects(miss, /enough/);
+  held.put();
+  for (let index = 110; index < 130; index++) await byteAt(file, index * page);
+  strictEqual(cache.stats().dirtyPages, 60);
+  for (const opener of [file, other, await cache.open(store)]) strictEqual(await codeOf(opener.sync()), "EIO");
+  strictEqual(cache.stats().dirtyPages, 60);
+  stop();
+  await other.sync();
+  for (let index = 0; index < 60; index++) strictEqual(storedAt(memory, index * page), 5);
+  cache.verify({ quiesce: true });
+});
+
+test("a store sync that failed in the background uses up nobody's error: what it covered is written again, or told as lost", async (t) => {
+  for (const durability of ["device", "kernel"] as const) {
+    const { file, cache, store } = await open(t, { cache: { durability } });
+    const other = await cache.open(store);
+    await writeAt(file, 0, 5);
+    store.fail("sync", "EIO");
+    await cache.core.flusher.step(true);
+    if (durability === "kernel")
+      await cache.core.storeSync.request(CachedFile.spaceOf(file, cache.core), true).catch(() => {});
+    strictEqual(cache.stats().files[0]?.syncErrors, 1);
+    const writes = store.count("writePages");
+    const expected = durability === "kernel" ? "ERR_PINFOLD_DATA_LOST" : undefined;
+    for (const opener of [file, other]) strictEqual(await codeOf(opener.sync()), expected);
+    strictEqual(store.count("writePages"), durability === "kernel" ? writes : writes + 1);
+    await cache.close({ discard: true });
+  }
 });
 
 test("a store sync that fails makes what was written dirty again, with its grant, and the next one writes it again", async (t) => {
