@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { hasCLibrary, loadCLibrary } from "../../src/base/c-library.js";
+import * as layout from "../../src/sync/layout.js";
 import { type CacheShare, type CachedFile, PageCache, PinfoldError } from "../../src/index.js";
 
 const page = 4096;
@@ -69,7 +70,11 @@ const acts: Record<string, () => Promise<unknown>> = {
     for (const left of [0, 1]) {
       const path = join(folder, `second-${left}`);
       useUp(left);
-      found[`open with ${left}`] = await outcome(() => cache.open(path, { create: true, size: page }));
+      const opens = new Set<string>();
+      // More often than there are places for files: a failed open gives its own back.
+      for (let i = 0; i <= layout.MAPPINGS_MAX; i++)
+        opens.add(await outcome(() => cache.open(path, { create: true, size: page })));
+      found[`open with ${left}`] = [...opens].join();
       found[`there with ${left}`] = existsSync(path);
       found[`use with ${left}`] = await outcome(() => use(file, 100 * (left + 1)));
       found[`files with ${left}`] = cache.stats().files.length;

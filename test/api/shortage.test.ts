@@ -7,6 +7,8 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { loadCLibrary } from "../../src/base/c-library.js";
+import { PageCache } from "../../src/index.js";
+import { failsWith, openMemory } from "./fixture.js";
 
 /** Runs an act of shortage-process.ts under a limit, as `ulimit` takes it. */
 function run(act: string, limit: string): unknown {
@@ -54,6 +56,22 @@ test("no descriptor for what a thread needs to close a file: EMFILE, the file st
 
 test("an addon that could not be loaded for want of descriptors is not taken for missing", { skip }, () => {
   assert.deepEqual(run("koffi", descriptors), ["EMFILE", true, true]);
+});
+
+test("no memory for the page words' module where a thread attaches: ENOMEM each time, no slot is lost, and later it attaches", async (t) => {
+  const { cache, file } = await openMemory(t, 4);
+  const { threads } = cache.core.frames;
+  const share = cache.share();
+  t.mock.method(WebAssembly, "Instance", function refuse() {
+    throw new RangeError("WebAssembly.Instance(): Out of memory");
+  });
+  for (let i = 0; i < 20; i++) await failsWith("ENOMEM", () => PageCache.attach(share));
+  await failsWith("ENOMEM", () => PageCache.open({ memory: "1MiB" }));
+  t.mock.restoreAll();
+  assert.equal([...threads.claimed()].length, 1);
+  await PageCache.attach(share).close();
+  await file.write("goes on", 0);
+  cache.verify({ quiesce: true });
 });
 
 test("no address space for another cache: ENOMEM, and the caches that there are go on", () => {
