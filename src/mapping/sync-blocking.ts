@@ -16,7 +16,7 @@ import { blockingOwner, wouldWait } from "./blockage.js";
 import type { Core } from "./core.js";
 import { checkOpen } from "./fault.js";
 import { checkSyncCalls } from "./fault-blocking.js";
-import { errorOf, keepsFailing, rangeOf, union } from "./sync.js";
+import { errorOf, keepsFailing, rangeOf, toldOf, union } from "./sync.js";
 
 export interface BlockingSyncOptions {
   readonly position?: number | undefined;
@@ -33,7 +33,11 @@ export function syncBlocking(core: Core, space: AddressSpace, options: BlockingS
   const range = rangeOf(space, options);
   if (space.isRemote) {
     refuseOwnPins(core, space, range);
-    core.calls.askBlocking(space, { op: "sync", position, length, data }, ownerOf(core, space, range));
+    try {
+      core.calls.askBlocking(space, { op: "sync", position, length, data }, ownerOf(core, space, range));
+    } catch (error) {
+      throw toldOf(core, space, range, error);
+    }
     return;
   }
   for (let tries = 1; ; tries++) {

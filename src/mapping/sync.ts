@@ -8,9 +8,10 @@
 import { PinfoldError, toPinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { AddressSpace } from "../cache/space.js";
+import { flagsOf, wordBits } from "../frames/page-word.js";
 import type { Scope } from "../frames/scopes.js";
 import type { DirtyPage, IndexRange } from "../writeback/dirty-set.js";
-import { collectDeparted, tagForSync, walking } from "../writeback/dirty-set.js";
+import { collectDeparted, collectDirty, tagForSync, tryWalking, walking } from "../writeback/dirty-set.js";
 import type { WriteFailure } from "../writeback/writer.js";
 import { unlessAborted } from "./abort.js";
 import type { Core } from "./core.js";
@@ -33,9 +34,14 @@ export interface SyncOptions {
  */
 export async function sync(core: Core, space: AddressSpace, options: SyncOptions): Promise<void> {
   if (space.isRemote) {
-    refuseOwnPins(core, space, rangeOf(space, options), options.scope);
+    const range = rangeOf(space, options);
+    refuseOwnPins(core, space, range, options.scope);
     const { position, length, pinned, data, signal } = options;
-    await core.calls.ask(space, { op: "sync", position, length, pinned, data }, signal);
+    try {
+      await core.calls.ask(space, { op: "sync", position, length, pinned, data }, signal);
+    } catch (error) {
+      throw toldOf(core, space, range, error);
+    }
     return;
   }
   for (let tries = 1; ; tries++) {
@@ -67,6 +73,26 @@ export function errorOf(
       : toPinfoldError(storeError, `sync of ${space.store.name}`);
   space.noteFailing(error);
   return error;
+}
+
+/**
+ * What the sync of an opener in another thread than the store's throws. From there comes a code, no more; which pages have failed stands in
+ * shared memory.
+ */
+export function toldOf(core: Core, space: AddressSpace, range: IndexRange, error: unknown): unknown {
+  // Others are this thread's own, and say what they mean.
+  if (!(error instanceof PinfoldError) || error.code !== space.failingWith) return error;
+  const { words } = core.frames;
+  const isFailed = (frame: number, index: number) =>
+    index >= range.first && index <= range.last && (flagsOf(words, frame) & wordBits.failed) !== 0;
+  const pages = tryWalking(core.locks, space, () => collectDirty(core.frames, space, isFailed)) ?? [];
+  const cause = new PinfoldError(error.code, `sync of ${space.store.name}, in the thread that has it`);
+  if (pages.length === 0) return cause;
+  return notDurable(
+    space,
+    pages.map(({ index }) => ({ index, error: cause })),
+    undefined,
+  );
 }
 
 /** What a sync says that cannot tell what it covers, since others' writes and syncs of the same pages go wrong meanwhile. */

@@ -126,6 +126,10 @@ export class Peer {
     await this.#file(name).truncate(length);
   }
 
+  async syncSync(name: string): Promise<void> {
+    this.#file(name).syncSync();
+  }
+
   async sync(name: string): Promise<void> {
     await this.#file(name).sync();
   }
