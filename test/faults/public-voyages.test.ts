@@ -1,5 +1,5 @@
 /**
- * F1, F5 to F7, F10 to F16, F18, F22, F26: random faults and power cuts, with the public surface and real time, against the
+ * F1, F5 to F7, F10 to F13, F15, F16, F18, F22, F26: random faults and power cuts, with the public surface and real time, against the
  * oracle of the simulation. A seed chooses tasks and faults; what comes beside what is the event loop's.
  */
 import assert from "node:assert/strict";

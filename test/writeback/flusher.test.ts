@@ -270,7 +270,8 @@ async function runToExit(
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, "data");
   const source = `
-    import { PageCache } from ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
+    const entry = ${JSON.stringify(new URL("../../src/index.js", import.meta.url).href)};
+    const { PageCache } = await import(entry);
     const cache = await PageCache.open({ memory: "1MiB" });
     const path = ${JSON.stringify(path)};
     const file = await cache.open(path, { create: true, size: 65536 });
@@ -292,6 +293,22 @@ const endings = {
   "by an error in a worker": `
     const { Worker } = await import("node:worker_threads");
     new Worker("throw new Error('on purpose')", { eval: true });`,
+  "by the end of a worker that alone has its cache": `
+    await file.truncate(0);
+    await file.truncate(65536);
+    await cache.close();
+    const { Worker } = await import("node:worker_threads");
+    const inWorker = async ({ workerData: { entry, path } }) => {
+      const { PageCache } = await import(entry);
+      const cache = await PageCache.open({ memory: "1MiB" });
+      const file = await cache.open(path);
+      await file.write(Buffer.alloc(8192, 7), 0, 8192, 0);
+      process.exit();
+    };
+    const source = "import('node:worker_threads').then(" + inWorker + ")";
+    const worker = new Worker(source, { eval: true, workerData: { entry, path } });
+    await new Promise((resolve) => worker.once("exit", resolve));
+    process.kill(process.pid, "SIGKILL");`,
   "by a signal that a handler ends it for": `
     process.on("SIGTERM", () => process.exit(0));
     process.kill(process.pid, "SIGTERM");
