@@ -131,7 +131,7 @@ export class PageCache implements AsyncDisposable {
 
   /**
    * Takes the memory. Tests may drive the clock.
-   * @throws PinfoldError EINVAL, ENOMEM
+   * @throws PinfoldError EINVAL, ENOMEM, EMFILE
    */
   static async open(options: PageCacheOptions = {}, clock: Clock = systemClock): Promise<PageCache> {
     const parsed = parseOptions(options);
@@ -156,7 +156,7 @@ export class PageCache implements AsyncDisposable {
 
   /**
    * The cache of another thread, in this one: the same pages, files and limits. Each thread that is done closes its own.
-   * @throws PinfoldError EINVAL for what is no share; ERR_PINFOLD_TOO_MANY for more than 16 threads
+   * @throws PinfoldError EINVAL for what is no share; ERR_PINFOLD_TOO_MANY for more than 16 threads; EMFILE; ENOMEM
    */
   static attach(share: CacheShare, clock: Clock = systemClock): PageCache {
     if (share?.kind !== "pinfold-cache" || typeof share.options !== "object" || share.options === null)
