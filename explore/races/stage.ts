@@ -204,7 +204,11 @@ export class Actor {
   /** Writes a whole page full of `value` with a copying write, which extends the file where it ends before. */
   async write(index: number, value: number): Promise<void> {
     const { pageSize } = this.space;
-    await write(this.core, this.space, new Uint8Array(pageSize).fill(value), index * pageSize);
+    await this.writeBytes(index * pageSize, pageSize, value);
+  }
+
+  async writeBytes(position: number, length: number, value: number): Promise<void> {
+    await write(this.core, this.space, new Uint8Array(length).fill(value), position);
   }
 
   async punch(index: number): Promise<void> {

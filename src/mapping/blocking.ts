@@ -227,10 +227,6 @@ function writeRun(core: Core, space: AddressSpace, source: Uint8Array, position:
     // The store's size first: a page past the store's end is never granted or written.
     if (extending && to > space.size) extendStore(space, to);
     grantRunBlocking(core, space, run, { from: position, to, extending });
-    if (extending) {
-      space.publishSize(Math.max(to, space.size));
-      space.cutDue = layout.CUT_DUE_NO;
-    }
     modified = true;
     copyIn(core, space, run, source.subarray(0, to - position), position);
   } catch (error) {

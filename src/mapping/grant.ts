@@ -124,6 +124,15 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
   return true;
 }
 
+/**
+ * Guard of C29: before the pages are dirty. Else a thread that dies in between leaves dirty pages beyond the end, and the cut that undoes
+ * its extension takes away in the store what they were granted.
+ */
+function publishExtension(space: AddressSpace, range: ChangeRange): void {
+  space.publishSize(Math.max(range.to, space.size));
+  space.cutDue = layout.CUT_DUE_NO;
+}
+
 /** Guard of R7: the size is looked at again under the lock, after the store has granted. */
 function conclude(
   core: Core,
@@ -138,6 +147,7 @@ function conclude(
     if (request) cancelNew(space, run, request);
     throw outOfRange(space, range.to);
   }
+  if (range.extending) publishExtension(space, range);
   const seconds = coarseSeconds(core.clock.nowMs());
   run.frames.forEach((frame, at) => {
     const blocks = request ? mergedBlocks(words.blockWord(frame), request, at) : words.blockWord(frame);
