@@ -33,6 +33,8 @@ export const errorAdvice = {
   ERR_PINFOLD_PINNED: 'Pages in the range are pinned (`pinned: "fail"`); the message names the holders.',
   ERR_PINFOLD_DATA_LOST:
     "The storage failed to keep written data that the cache had already given up. Restore from elsewhere.",
+  ERR_PINFOLD_CHECKSUM:
+    "The storage does not have what was written there. Restore it from elsewhere, write it anew, or see pinfold verify.",
   ERR_PINFOLD_TOO_MANY:
     "A table of the cache is full (files, waiters, threads, pins of one page); the message says which.",
   ERR_PINFOLD_PROTOCOL: "The network peer broke the protocol; its connection is closed.",

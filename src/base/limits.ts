@@ -117,6 +117,15 @@ export const limits = {
   legacyCallersMax: 1_024,
   stackFrames: 12,
 
+  /** Pages of a table of checksums in memory, 4 KiB each, for 4 MiB of data; pages whose space is known to be taken. */
+  checksumPagesMax: 1_024,
+  checksumReservationsMax: 65_536,
+  /** Holes that are not durable yet: how many, and blocks in them, before a sync is made for them. */
+  checksumRangesMax: 256,
+  checksumRangeBlocksMax: 65_536,
+  /** How often what failed under way is begun anew, where the log of checksums is emptied. */
+  checksumTriesMax: 16,
+
   nbdConnectionsMax: 256,
   nbdRequestsPerConnectionMax: 128,
   nbdPieceBytes: 256 * KiB,

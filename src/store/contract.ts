@@ -35,6 +35,8 @@ export interface StoreCapabilities {
   readonly punchesHoles: boolean;
   /** Several pages can be written all or nothing. */
   readonly atomicCommits: boolean;
+  /** readPages fails where the storage does not have what writePages was given. */
+  readonly checksums?: boolean | undefined;
   readonly readOnly: boolean;
   /** readPagesSync, pageMkwriteSync, writePagesSync and syncSync are there. */
   readonly syncCalls: boolean;

@@ -30,6 +30,7 @@ export const floors: Readonly<Record<string, Floor>> = {
   "stores/file": { floor: 7, only: storeSide },
   "stores/memory": { floor: 7, only: storeSide },
   "stores/s3": { floor: 7, only: storeSide },
+  "stores/checksums": { floor: 7, only: storeSide },
   "stores/faulty": { floor: 7, only: storeSide },
   testing: { floor: 7.2, only: [...storeSide, "stores/faulty"] },
   "index.ts": { floor: 7.5 },

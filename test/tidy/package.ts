@@ -17,7 +17,7 @@ export interface Lockfile {
 }
 
 /** The packages that Pinfold's users install with it. A further one needs a decision first. */
-const runtimePackages = ["commander", "koffi"];
+const runtimePackages = ["@node-rs/crc32", "commander", "koffi"];
 
 /** Every file that package.json promises exists and is published. `exists` takes a path in the tree. */
 export function checkTargets(manifest: Manifest, exists: (path: string) => boolean): string[] {

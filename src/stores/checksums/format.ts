@@ -1,0 +1,197 @@
+/**
+ * The file of checksums that lies beside the data.
+ *
+ *     4 KiB   header, and a copy of it in the next 4 KiB: the newer good one counts
+ *     1 MiB   log area 0 }  pages of records, of changes of which it is not known yet whether the storage has them;
+ *     1 MiB   log area 1 }  one area is filled while the other one is put into the table
+ *     ...     table: 4 KiB for each 1,016 blocks of data
+ *
+ * All numbers are little-endian. Everything that is written carries a CRC of its own with its place in it, so that a torn, lost or
+ * misdirected write of this file is seen too:
+ * - header: magic, version, block size, the file's number, from which record on the log counts, how often it was written, CRC;
+ * - page of the log: magic, CRC, the number of its first record, up to which record the storage is known to have everything, how
+ *   many records; then records of 16 bytes: block (64 bits), how many blocks (32), sum (32);
+ * - table: sectors of 512 bytes, which the storage writes as a whole or not at all: 127 sums of 4 bytes, and a CRC. A sector of zeros
+ *   was never written, and says that its blocks are zero.
+ */
+import { limits } from "../../base/limits.js";
+import { loadCrc } from "./sum.js";
+
+export const pageBytes = limits.blockSize;
+export const areaPages = 256;
+export const areaBytes = areaPages * pageBytes;
+export const areaPositions = [2 * pageBytes, 2 * pageBytes + areaBytes] as const;
+export const tablePosition = 2 * pageBytes + 2 * areaBytes;
+const sectorBytes = 512;
+const sectorSums = sectorBytes / 4 - 1;
+export const sectorsPerPage = pageBytes / sectorBytes;
+/** Blocks of data that a page of the table is for. */
+export const pageSums = sectorSums * sectorsPerPage;
+
+const headerMagic = 0x46444e50;
+const version = 1;
+const logMagic = 0x474f4c50;
+const logHeadBytes = 32;
+const recordBytes = 16;
+export const pageRecords = Math.floor((pageBytes - logHeadBytes) / recordBytes);
+
+export interface Header {
+  readonly fileNumber: number;
+  /** Records below this number are in the table. */
+  readonly logFrom: number;
+  /** How often the header was written. */
+  readonly writes: number;
+}
+
+/** Blocks [block, block + blocks) have this sum from record `number` on; 0: they are zero. More than one block only where they are zero. */
+export interface LogRecord {
+  readonly block: number;
+  readonly blocks: number;
+  readonly sum: number;
+}
+
+export interface LogPage {
+  readonly first: number;
+  readonly settled: number;
+  readonly records: readonly LogRecord[];
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** As numbers are written here: exact up to 2^53. */
+function setNumber(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+}
+
+function getNumber(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}
+
+export function encodeHeader({ fileNumber, logFrom, writes }: Header): Uint8Array {
+  const bytes = new Uint8Array(pageBytes);
+  const view = viewOf(bytes);
+  view.setUint32(0, headerMagic, true);
+  view.setUint32(4, version, true);
+  view.setUint32(8, limits.blockSize, true);
+  view.setUint32(12, fileNumber, true);
+  setNumber(view, 16, logFrom);
+  setNumber(view, 24, writes);
+  view.setUint32(32, loadCrc()(bytes.subarray(0, 32)), true);
+  return bytes;
+}
+
+/** Undefined where these bytes are no header of a version that is known. */
+export function decodeHeader(bytes: Uint8Array): Header | undefined {
+  const view = viewOf(bytes);
+  if (view.getUint32(0, true) !== headerMagic || view.getUint32(32, true) !== loadCrc()(bytes.subarray(0, 32)))
+    return undefined;
+  if (view.getUint32(4, true) !== version || view.getUint32(8, true) !== limits.blockSize) return undefined;
+  return { fileNumber: view.getUint32(12, true), logFrom: getNumber(view, 16), writes: getNumber(view, 24) };
+}
+
+/** `fileNumber` is in its CRC, and so is its first record's number. At most {@link pageRecords} records. */
+export function encodeLogPage({ first, settled, records }: LogPage, fileNumber: number): Uint8Array {
+  const bytes = new Uint8Array(pageBytes);
+  const view = viewOf(bytes);
+  view.setUint32(0, logMagic, true);
+  setNumber(view, 8, first);
+  setNumber(view, 16, settled);
+  view.setUint32(24, records.length, true);
+  for (const [i, { block, blocks, sum }] of records.entries()) {
+    const at = logHeadBytes + i * recordBytes;
+    setNumber(view, at, block);
+    view.setUint32(at + 8, blocks, true);
+    view.setUint32(at + 12, sum, true);
+  }
+  view.setUint32(4, (loadCrc()(bytes.subarray(8)) ^ fileNumber) >>> 0, true);
+  return bytes;
+}
+
+/** Undefined where these bytes are no page of this file's log. */
+export function decodeLogPage(bytes: Uint8Array, fileNumber: number): LogPage | undefined {
+  const view = viewOf(bytes);
+  if (view.getUint32(0, true) !== logMagic) return undefined;
+  if (view.getUint32(4, true) !== (loadCrc()(bytes.subarray(8)) ^ fileNumber) >>> 0) return undefined;
+  const records: LogRecord[] = [];
+  for (let i = 0; i < Math.min(view.getUint32(24, true), pageRecords); i++) {
+    const at = logHeadBytes + i * recordBytes;
+    records.push({ block: getNumber(view, at), blocks: view.getUint32(at + 8, true), sum: view.getUint32(at + 12, true) });
+  }
+  return { first: getNumber(view, 8), settled: getNumber(view, 16), records };
+}
+
+/** Where the sums of page `page` of the table stand. */
+export function tablePageAt(page: number): number {
+  return tablePosition + page * pageBytes;
+}
+
+/** A page of the table in memory. */
+export class TablePage {
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #number: number;
+  readonly #fileNumber: number;
+  /** A bit for each sector that is not what was written. */
+  #damaged = 0;
+
+  /** `number`: which page of the table. */
+  constructor(bytes: Uint8Array, number: number, fileNumber: number) {
+    this.bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#number = number;
+    this.#fileNumber = fileNumber;
+    for (let sector = 0; sector < sectorsPerPage; sector++) {
+      if (!this.#isGood(sector)) this.#damaged |= 1 << sector;
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#damaged === 0 && this.bytes.every((byte) => byte === 0);
+  }
+
+  /** The sum at place `at` of the page (0: zeros), or undefined where its sector is damaged. */
+  get(at: number): number | undefined {
+    const sector = Math.floor(at / sectorSums);
+    return (this.#damaged & (1 << sector)) !== 0 ? undefined : this.#view.getUint32(this.#placeOf(at), true);
+  }
+
+  /** `seal` has to follow. What is set stays so in a damaged sector too, but does not make it good. */
+  set(at: number, sum: number): void {
+    this.#view.setUint32(this.#placeOf(at), sum, true);
+  }
+
+  /** Gives each sector its CRC. A damaged one stays so, for its other sums are not known. */
+  seal(): void {
+    for (let sector = 0; sector < sectorsPerPage; sector++) {
+      const end = (sector + 1) * sectorBytes - 4;
+      if ((this.#damaged & (1 << sector)) === 0) this.#view.setUint32(end, this.#crcOf(sector), true);
+    }
+  }
+
+  /** Makes all sectors good, whatever was in them: before all sums are set anew. */
+  clear(): void {
+    this.bytes.fill(0);
+    this.#damaged = 0;
+  }
+
+  #placeOf(at: number): number {
+    return Math.floor(at / sectorSums) * sectorBytes + (at % sectorSums) * 4;
+  }
+
+  #crcOf(sector: number): number {
+    const crc = loadCrc()(this.bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes - 4));
+    const place = Math.imul(this.#number * sectorsPerPage + sector + 1, 0x9e3779b1);
+    return (crc ^ place ^ this.#fileNumber) >>> 0;
+  }
+
+  #isGood(sector: number): boolean {
+    const whole = this.bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
+    return (
+      this.#view.getUint32((sector + 1) * sectorBytes - 4, true) === this.#crcOf(sector) ||
+      whole.every((byte) => byte === 0)
+    );
+  }
+}
