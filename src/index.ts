@@ -2,9 +2,13 @@
  * pinfold: a page cache. What is exported here is the public surface; docs/ says what it promises.
  */
 import { usePathOpener } from "./api/path-opener.js";
+import { openWithSums } from "./stores/checksums/paths.js";
 import { pathStore } from "./stores/file/path-store.js";
 
-usePathOpener(pathStore);
+usePathOpener({
+  ...pathStore,
+  open: (path, options, cells) => openWithSums(pathStore, path, options, cells),
+});
 
 export { CachedFile, type Advice, type GetOptions } from "./api/cached-file.js";
 export type { SyncCallOptions } from "./api/file-sync.js";
@@ -21,5 +25,6 @@ export { PinfoldError, type ErrorCode, errorAdvice } from "./base/errors.js";
 export type { LegacyCaller } from "./mapping/legacy.js";
 export type { PagesToken } from "./mapping/transfer.js";
 export type { MkwriteRequest, Store, StoreCapabilities, SyncRequest } from "./store/contract.js";
+export { ChecksumStore, type ChecksumStoreOptions } from "./stores/checksums/checksum-store.js";
 export { FileStore } from "./stores/file/file-store.js";
 export { MemoryStore } from "./stores/memory/memory-store.js";

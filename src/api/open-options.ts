@@ -21,12 +21,18 @@ export interface OpenOptions {
   direct?: boolean;
   /** Keep other processes out by a lock. Default true. */
   exclusive?: boolean;
+  /**
+   * Keep a checksum of each block of 4 KiB in `PATH.sums`, or at this path, and compare it at each read. Left out: where that file is
+   * there already. A file that has data and no checksums gets them from `pinfold verify --rebuild`.
+   */
+  checksums?: boolean | string;
 }
 
 export interface ParsedOpen {
   readonly create: boolean;
   readonly sizeBytes: number | undefined;
   readonly readOnly: boolean;
+  readonly checksums: boolean | string | undefined;
   /** What two opens of one file have to agree on. */
   readonly identity: { readonly readOnly: boolean; readonly direct: boolean; readonly lock: boolean };
 }
@@ -44,6 +50,11 @@ export function parseOpen(target: OpenTarget, options: OpenOptions): ParsedOpen 
   }
   if (isPath && (target.length === 0 || target.includes("\0")))
     throw new PinfoldError("EINVAL", "the path is empty or has a zero byte");
+  const { checksums } = options;
+  if (checksums !== undefined && typeof checksums !== "boolean" && (typeof checksums !== "string" || checksums === ""))
+    throw new PinfoldError("EINVAL", "checksums must be true, false, or a path");
+  if (checksums !== undefined && !isPath)
+    throw new PinfoldError("EINVAL", "checksums is for paths; around a store of your own, open a ChecksumStore");
   const readOnly = options.readOnly ?? (!isPath && isStore(target) && target.capabilities.readOnly);
   if (readOnly && (options.create || options.size !== undefined)) {
     throw new PinfoldError("EINVAL", "readOnly and create or size exclude each other");
@@ -52,13 +63,18 @@ export function parseOpen(target: OpenTarget, options: OpenOptions): ParsedOpen 
     create: options.create ?? false,
     sizeBytes: options.size === undefined ? undefined : parseBytes(options.size, "size"),
     readOnly,
+    checksums,
     identity: { readOnly, direct: options.direct ?? false, lock: options.exclusive ?? true },
   };
 }
 
 export async function openPath(path: string, options: ParsedOpen, cells: Int32Array): Promise<Store> {
-  const { create, sizeBytes, identity } = options;
-  return pathOpener().open(path, { create, ...identity, ...(sizeBytes === undefined ? {} : { sizeBytes }) }, cells);
+  const { create, sizeBytes, checksums, identity } = options;
+  const given = {
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(checksums === undefined ? {} : { checksums }),
+  };
+  return pathOpener().open(path, { create, ...identity, ...given }, cells);
 }
 
 /** @throws PinfoldError EINVAL */
@@ -66,6 +82,9 @@ export function checkSame(known: AddressSpace, identity: string, options: Parsed
   const { name } = known.store;
   if (identity !== JSON.stringify(options.identity))
     throw new PinfoldError("EINVAL", `${name} is open with other options: ${identity}`);
+  const hasSums = known.store.capabilities.checksums ?? false;
+  if (options.checksums !== undefined && (options.checksums !== false) !== hasSums)
+    throw new PinfoldError("EINVAL", `${name} is open ${hasSums ? "with" : "without"} checksums`);
   if (options.sizeBytes !== undefined && options.sizeBytes !== known.size)
     throw new PinfoldError("EINVAL", `${name} is open with ${known.size} bytes, not ${options.sizeBytes}`);
 }

@@ -14,6 +14,8 @@ export interface PathOptions {
   direct?: boolean;
   /** Take the lock that keeps other processes out. */
   lock?: boolean;
+  /** Checksums of its blocks: beside it, at a path, or none; left out: where they are there already. */
+  checksums?: boolean | string;
 }
 
 export interface PathOpener {

@@ -70,10 +70,11 @@ export const limits = {
   snapshotFramesMax: 256,
   snapshotFramesShare: 1 / 64,
 
-  /** Bytes of one store call, and store calls of one file in flight. */
+  /** Bytes of one store call, and writes of one file in flight: where the store does not say, and at most. */
   runBytesMax: 1 * MiB,
   runPagesMax: 256,
-  writesInFlightMax: 8,
+  writesInFlight: 8,
+  writesInFlightMax: 256,
   /** Pages that write-back chooses and sorts at a time; and each of several threads that need frames or clean pages. */
   roundPagesMax: 4_096,
   sharedRoundPagesMax: 64,
@@ -125,6 +126,8 @@ export const limits = {
   checksumRangeBlocksMax: 65_536,
   /** How often what failed under way is begun anew, where the log of checksums is emptied. */
   checksumTriesMax: 16,
+  /** Ranges that a verification lists. */
+  checksumFindingsMax: 1_000,
 
   nbdConnectionsMax: 256,
   nbdRequestsPerConnectionMax: 128,

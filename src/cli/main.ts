@@ -12,6 +12,7 @@ import { checkCommand } from "./check.js";
 import { addNetworkOptions } from "./network-options.js";
 import { type ServeOptions, serve } from "./serve.js";
 import { simulateCommand } from "./simulate.js";
+import { verifyCommand } from "./verify.js";
 
 const usageStatus = 2;
 
@@ -57,10 +58,12 @@ function build(): Command {
     .option("--nbd <address>", "HOST:PORT or unix:PATH to listen on", "127.0.0.1:10809")
     .option("--read-only", "refuse writes")
     .option("--direct", "bypass the kernel's page cache (O_DIRECT)")
+    .option("--checksums", "a checksum of each block, in TARGET.sums; used without asking where that file is there")
     .action((targets: string[], options: Omit<ServeOptions, "readOnly" | "direct">) =>
       serve(targets, { readOnly: false, direct: false, ...options }),
     );
   addNetworkOptions(serving, parser);
+  program.addCommand(verifyCommand().copyInheritedSettings(program));
   program.addCommand(checkCommand(parser, packageVersion()).copyInheritedSettings(program));
   program.addCommand(simulateCommand(parser).copyInheritedSettings(program));
   return program;

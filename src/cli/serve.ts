@@ -24,6 +24,7 @@ export interface ServeOptions extends NetworkOptions {
   readonly nbd: string;
   readonly readOnly: boolean;
   readonly direct: boolean;
+  readonly checksums?: boolean;
 }
 
 /** @throws PinfoldError whatever keeps it from starting, or from ending cleanly */
@@ -99,9 +100,10 @@ function exportNames(targets: readonly string[]): string[] {
 async function openAll(cache: PageCache, targets: readonly string[], options: ServeOptions): Promise<CachedFile[]> {
   const files: CachedFile[] = [];
   for (const target of targets) {
-    const { readOnly, direct, size } = options;
+    const { readOnly, direct, size, checksums } = options;
     checkSize(target, options);
-    const file = await cache.open(target, { readOnly, direct, ...(size === undefined ? {} : { create: true, size }) });
+    const given = { ...(size === undefined ? {} : { create: true, size }), ...(checksums && { checksums }) };
+    const file = await cache.open(target, { readOnly, direct, ...given });
     if (file.size === 0) {
       throw new PinfoldError("EINVAL", `${target} is empty${readOnly ? "" : ": pass --size to give it a size"}`);
     }
@@ -137,7 +139,7 @@ function announce(
     `pinfold: ${formatBytes(frames * pageSize)} of page memory: ${frames} pages of ${formatBytes(pageSize)}\n`,
   );
   files.forEach((file, at) => {
-    const flags = file.readOnly ? ", read-only" : "";
+    const flags = `${file.readOnly ? ", read-only" : ""}${file.capabilities.checksums ? ", checksums" : ""}`;
     process.stdout.write(
       `pinfold: ${file.name} (${formatBytes(file.size)}${flags}): ${server.uri(at === 0 ? "" : names[at])}\n`,
     );

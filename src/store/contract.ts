@@ -35,6 +35,8 @@ export interface StoreCapabilities {
   readonly punchesHoles: boolean;
   /** Several pages can be written all or nothing. */
   readonly atomicCommits: boolean;
+  /** Calls of writePages that it takes at once to do best, at most 256; default 8. */
+  readonly writesInFlight?: number | undefined;
   /** readPages fails where the storage does not have what writePages was given. */
   readonly checksums?: boolean | undefined;
   readonly readOnly: boolean;

@@ -96,7 +96,9 @@ export class Writer {
         if (run.length > 0) await this.#write(space, run, failures);
       }
     };
-    const most = more ? limits.writesInFlightMax : Math.min(pages.length, limits.writesInFlightMax);
+    const { writesInFlight = limits.writesInFlight } = space.store.capabilities;
+    const lanes = Math.min(writesInFlight, limits.writesInFlightMax);
+    const most = more ? lanes : Math.min(pages.length, lanes);
     await Promise.all(Array.from({ length: most }, lane));
     return { failures, blocked };
   }

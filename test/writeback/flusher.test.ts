@@ -46,7 +46,7 @@ test("a round writes more pages than it chooses at a time", async (t) => {
 
 test("the pieces of a round are written side by side", async (t) => {
   const { file, cache, store } = await open(t, { pages: 1_024, cache: { memory: "8MiB" } });
-  const pages = limits.sharedRoundPagesMax * limits.writesInFlightMax;
+  const pages = limits.sharedRoundPagesMax * limits.writesInFlight;
   await file.write(filled(5, pages * page), 0, pages * page, 0);
   let release = () => {};
   const released = new Promise<void>((resolve) => {
@@ -54,7 +54,7 @@ test("the pieces of a round are written side by side", async (t) => {
   });
   store.on("writePages", { before: () => released });
   const round = cache.core.flusher.step(true, limits.sharedRoundPagesMax);
-  await until(() => store.count("writePages") === limits.writesInFlightMax, "all pieces are on their way");
+  await until(() => store.count("writePages") === limits.writesInFlight, "all pieces are on their way");
   release();
   await round;
   strictEqual(cache.stats().dirtyPages, 0);

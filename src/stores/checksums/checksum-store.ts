@@ -63,9 +63,11 @@ export class ChecksumStore implements Store {
       ...(lacking?.reservesNote === undefined ? {} : { reservesNote: lacking.reservesNote }),
       syncCalls: both.every(({ syncCalls }) => syncCalls),
       checksums: true,
+      // Each waits for the log, which takes all that wait together.
+      writesInFlight: limits.writesInFlightMax,
     };
-    const { stat } = data;
-    if (stat) this.stat = () => stat.call(data);
+    const stat = data.stat?.bind(data);
+    if (stat) this.stat = stat;
     if (!this.capabilities.syncCalls) return;
     this.readPagesSync = (position, buffers) => this.#readNow(position, buffers);
     this.pageMkwriteSync = (request) => this.#mkwriteNow(request);
@@ -81,7 +83,9 @@ export class ChecksumStore implements Store {
    */
   static async open(data: Store, sums: Store, { fresh }: ChecksumStoreOptions = {}): Promise<ChecksumStore> {
     const isFresh = fresh ?? (data.sizeBytes === 0 && sums.sizeBytes === 0);
-    const opened = await runLater(isFresh && !data.capabilities.readOnly ? createSums(data, sums) : openSums(data, sums));
+    const opened = await runLater(
+      isFresh && !data.capabilities.readOnly ? createSums(data, sums) : openSums(data, sums),
+    );
     return new ChecksumStore(data, sums, opened);
   }
 
@@ -154,7 +158,11 @@ export class ChecksumStore implements Store {
   *#write(position: number, buffers: readonly Uint8Array[]): Steps<void> {
     assert(position % blockSize === 0, "a write begins with a block");
     const first = firstBlock(position);
-    const records = sumsOf(buffers, first, this.#sums.fileNumber).map((sum, i) => ({ block: first + i, blocks: 1, sum }));
+    const records = sumsOf(buffers, first, this.#sums.fileNumber).map((sum, i) => ({
+      block: first + i,
+      blocks: 1,
+      sum,
+    }));
     yield* this.#changing(records, writeStep(this.#data, position, buffers));
     for (const { length } of buffers) position += length;
     this.#size = Math.max(this.#size, position);
@@ -235,10 +243,13 @@ export class ChecksumStore implements Store {
     const end = to === this.#size ? endBlock(0, to) * blockSize : to;
     const firstWhole = endBlock(0, from);
     const endWhole = Math.max(firstWhole, firstBlock(end));
-    const edges = new Set([firstBlock(from), firstBlock(end)].filter((block) => from < end && !isWhole(block, from, end)));
+    const edges = new Set(
+      [firstBlock(from), firstBlock(end)].filter((block) => from < end && !isWhole(block, from, end)),
+    );
     for (const block of edges) {
       const start = block * blockSize;
-      if (start < end) records.push(yield* this.#cutBlock(block, Math.max(from - start, 0), Math.min(end - start, blockSize)));
+      if (start < end)
+        records.push(yield* this.#cutBlock(block, Math.max(from - start, 0), Math.min(end - start, blockSize)));
     }
     for (let block = firstWhole; block < endWhole; block += rangeMost)
       records.push({ block, blocks: Math.min(rangeMost, endWhole - block), sum: 0 });

@@ -118,7 +118,11 @@ export function decodeLogPage(bytes: Uint8Array, fileNumber: number): LogPage | 
   const records: LogRecord[] = [];
   for (let i = 0; i < Math.min(view.getUint32(24, true), pageRecords); i++) {
     const at = logHeadBytes + i * recordBytes;
-    records.push({ block: getNumber(view, at), blocks: view.getUint32(at + 8, true), sum: view.getUint32(at + 12, true) });
+    records.push({
+      block: getNumber(view, at),
+      blocks: view.getUint32(at + 8, true),
+      sum: view.getUint32(at + 12, true),
+    });
   }
   return { first: getNumber(view, 8), settled: getNumber(view, 16), records };
 }

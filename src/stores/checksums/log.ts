@@ -170,7 +170,8 @@ export class Log {
       yield {
         later: () => this.#emptyLater(full),
         now: () => {
-          if (this.#emptying) throw new PinfoldError("EBUSY", `${this.#store.name}: its log is being put into its table`);
+          if (this.#emptying)
+            throw new PinfoldError("EBUSY", `${this.#store.name}: its log is being put into its table`);
           runNow(this.#owner.empty(full));
           this.#full = undefined;
         },

@@ -44,14 +44,15 @@ function* makeSums(data: Store, store: Store, bytes: number, progress?: (bytes: 
   const sums = new Sums(data, store, header);
   const stepBytes = pageSums * limits.blockSize;
   for (let position = 0; position < bytes; position += stepBytes) {
-    const buffer = new Uint8Array(Math.min(stepBytes, Math.ceil((bytes - position) / limits.blockSize) * limits.blockSize));
+    const buffer = new Uint8Array(
+      Math.min(stepBytes, Math.ceil((bytes - position) / limits.blockSize) * limits.blockSize),
+    );
     yield readStep(data, position, [buffer]);
     const first = position / limits.blockSize;
     const found = sumsOf([buffer], first, sums.fileNumber);
     yield* sums.table.change(first / pageSums, (page) => {
       page.clear();
-      for (const [at, sum] of found.entries())
-        page.set(at, sum === zeroSum(first + at, sums.fileNumber) ? 0 : sum);
+      for (const [at, sum] of found.entries()) page.set(at, sum === zeroSum(first + at, sums.fileNumber) ? 0 : sum);
       return true;
     });
     progress?.(Math.min(bytes, position + stepBytes));

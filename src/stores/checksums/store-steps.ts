@@ -42,4 +42,3 @@ export const reserveStep = (store: Store, position: number, length: number): Ste
     now: () => present(store.pageMkwriteSync?.bind(store))(request),
   };
 };
-

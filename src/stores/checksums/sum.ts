@@ -36,7 +36,7 @@ export function loadCrc(): Crc {
 
 /** What the place of block `block` puts into its sum. `fileNumber`: 32 bits. */
 function placeOf(block: number, fileNumber: number): number {
-  let h = (block % 2 ** 32 | 0) ^ Math.imul(Math.floor(block / 2 ** 32), 0x9e3779b1);
+  let h = ((block % 2 ** 32) | 0) ^ Math.imul(Math.floor(block / 2 ** 32), 0x9e3779b1);
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
   return h ^ (h >>> 16) ^ fileNumber;

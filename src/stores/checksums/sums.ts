@@ -167,7 +167,10 @@ export class Sums {
       later: () => this.doubts.drained(upTo),
       now: () => {
         if (!this.doubts.isDrained(upTo))
-          throw new PinfoldError("EBUSY", `${this.#data.name}: writes are on their way, which a blocking call cannot wait for`);
+          throw new PinfoldError(
+            "EBUSY",
+            `${this.#data.name}: writes are on their way, which a blocking call cannot wait for`,
+          );
       },
     };
   }
@@ -284,4 +287,3 @@ export function* readHeader(store: Store): Steps<Header | undefined> {
   const headers = [0, pageBytes].map((at) => decodeHeader(both.subarray(at, at + pageBytes)));
   return headers.filter((header) => header !== undefined).toSorted((a, b) => b.writes - a.writes)[0];
 }
-

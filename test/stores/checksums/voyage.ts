@@ -111,13 +111,20 @@ class Model {
       const isAllowed = images.some((image) => image.bytes.equals(bytes));
       const error = await failureOf(store.readPages(index * block, [Buffer.alloc(block)]));
       const isWrong = (error as { code?: unknown } | undefined)?.code === "ERR_PINFOLD_CHECKSUM";
-      ok(error === undefined || isWrong, `block ${index}: ${String(error)}`);
-      ok(isWrong === !isAllowed, `block ${index} is ${isAllowed ? "whole, and" : "torn, but"} read ${String(error ?? "well")}`);
-      this.#images[index] = [{ bytes, endedAt: 0 }];
+      ok(error === undefined || isWrong, `block ${index}: ${messageOf(error)}`);
+      ok(
+        isWrong === !isAllowed,
+        `block ${index} is ${isAllowed ? "whole, and" : "torn, but"} read ${messageOf(error)}`,
+      );
+      // What is torn stays wrong until it is written anew, durably.
+      this.#images[index] = isWrong ? [] : [{ bytes, endedAt: 0 }];
       if (!isWrong) continue;
       this.#result.torn += 1;
       await this.#write(store, index, 1);
-      ok((await failureOf(store.readPages(index * block, [Buffer.alloc(block)]))) === undefined, "what is written anew is right");
+      ok(
+        (await failureOf(store.readPages(index * block, [Buffer.alloc(block)]))) === undefined,
+        "what is written anew is right",
+      );
     }
   }
 
@@ -224,8 +231,11 @@ class Model {
     this.#giveBack(index, index + 1);
     if ((error as { code?: unknown } | undefined)?.code === "EIO") return;
     this.#result.reads += 1;
-    ok(!error, `block ${index}: ${String(error)}`);
-    ok((this.#images[index]?.at(-1) as Image).bytes.equals(bytes), `block ${index} has what was written last`);
+    ok(!error, `block ${index}: ${messageOf(error)}`);
+    ok(
+      ((this.#images[index] as Image[]).at(-1) as Image).bytes.equals(bytes),
+      `block ${index} has what was written last`,
+    );
   }
 
   /** As a cache does it: what failed is written again first; after a sync that fails, so is all since the last good one. */
@@ -286,4 +296,8 @@ async function failureOf(work: Promise<unknown> | void): Promise<unknown> {
   } catch (error) {
     return error ?? new Error("nothing");
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "well";
 }
