@@ -12,6 +12,7 @@ import { pause } from "../nbd/fixture.js";
 import { run, type SmallDisk } from "../stores/file/loop-device.js";
 import { newLedger, type RoundsOptions, victimOptions } from "./kill-rounds.js";
 import type { SectorLedger } from "./sector-ledger.js";
+import { checkSums } from "./sums.js";
 import { bytesOf, VictimProcess } from "./victim-process.js";
 
 export interface CutOptions extends Omit<RoundsOptions, "folder"> {
@@ -22,6 +23,8 @@ export interface CutResult {
   readonly ledger: SectorLedger;
   /** Rounds in which a sync that was under way when the power went ended well and was not durable: docs/testing.md. */
   readonly late: number;
+  /** Bytes of blocks that were neither as before nor as after, by their checksums. */
+  readonly tornBytes: number;
 }
 
 /** @throws Error that says what is wrong, the round and the seed */
@@ -30,6 +33,7 @@ export async function cutRounds({ disk, rounds, seed, victim: given, note }: Cut
   const path = join(disk.directory, "victim");
   const ledger = newLedger();
   let late = 0;
+  let tornBytes = 0;
   for (let round = 0; round < rounds; round++) {
     const options = victimOptions(random, path, ledger, { mayBreak: true, ...given });
     const victim = new VictimProcess(options, ledger);
@@ -51,13 +55,16 @@ export async function cutRounds({ disk, rounds, seed, victim: given, note }: Cut
         throw new Error(`${JSON.stringify(options)}, ${how.join("")}: ${wrong.slice(0, 8).join("; ")}`);
       late += ledger.late.length > 0 ? 1 : 0;
       if (ledger.late.length > 0) note?.(`round ${round}: told late, and not there: ${ledger.late.join("; ")}`);
+      const torn = await checkSums(path);
+      tornBytes += torn;
       disk.examine("xfs_repair", "-n");
-      note?.(`round ${round}: shutdown ${how.join("")}, ${durable} sectors held to what was synced`);
+      const alsoTorn = torn > 0 ? `, ${torn} bytes torn` : "";
+      note?.(`round ${round}: shutdown ${how.join("")}, ${durable} sectors held to what was synced${alsoTorn}`);
     } catch (error) {
       victim.child.kill("SIGKILL");
       await victim.ended.catch(() => {});
       throw new Error(`round ${round} of seed ${seed}: ${(error as Error).message}`, { cause: error });
     }
   }
-  return { ledger, late };
+  return { ledger, late, tornBytes };
 }

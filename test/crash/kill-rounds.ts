@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { SeededRandom } from "../../src/testing/index.js";
 import { pause } from "../nbd/fixture.js";
 import { SectorLedger } from "./sector-ledger.js";
+import { checkSums } from "./sums.js";
 import { bytesOf, reportFd, VictimProcess } from "./victim-process.js";
 import type { VictimOptions } from "./victim.js";
 
@@ -38,6 +39,7 @@ export function victimOptions(
     pageSize,
     memoryBytes: pageSize * (64 + random.below(200)),
     direct: random.below(4) === 0,
+    checksums: false,
     seed: random.below(2 ** 31),
     tasksPerThread,
     threads: tasksPerThread * (1 + random.below(3)),
@@ -76,6 +78,8 @@ export async function killRounds({ folder, rounds, seed, victim: given, note }: 
       const durable = ledger.durableSectors;
       const wrong = ledger.check(bytesOf(path));
       if (wrong.length > 0) throw new Error(`${JSON.stringify(options)}: ${wrong.slice(0, 8).join("; ")}`);
+      const torn = await checkSums(path);
+      if (torn > 0) throw new Error(`${torn} bytes are torn, though only a process was killed`);
       note?.(
         `round ${round}: ${options.threads} tasks, pages of ${options.pageSize}, ${durable} sectors held to what was synced`,
       );

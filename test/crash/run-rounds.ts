@@ -80,8 +80,9 @@ async function cut(asked: Asked): Promise<string> {
   if (missing !== null) throw new Error(missing);
   const disk = openSmallDisk({ mebibytes: 320, mkfs: ["mkfs.xfs", "-q"] });
   try {
-    const { ledger, late } = await cutRounds({ ...asked, disk });
-    return `${ledger.operations} operations, ${ledger.syncs} syncs, ${late} rounds in which a sync under way at the cut was told well and was not`;
+    const { ledger, late, tornBytes } = await cutRounds({ ...asked, disk });
+    const torn = tornBytes > 0 ? `, ${tornBytes} bytes torn by their checksums` : "";
+    return `${ledger.operations} operations, ${ledger.syncs} syncs, ${late} rounds in which a sync under way at the cut was told well and was not${torn}`;
   } finally {
     disk.close();
   }

@@ -19,6 +19,7 @@ export interface VictimOptions extends VictimShape {
   readonly pageSize: number;
   readonly memoryBytes: number;
   readonly direct: boolean;
+  readonly checksums: boolean;
   readonly seed: number;
   /** Tasks of the main thread and of each other one run beside each other with sectors of their own; the first of them is number 0. */
   readonly tasksPerThread: number;
@@ -60,6 +61,7 @@ async function main(options: VictimOptions): Promise<void> {
   const file = await cache.open(options.path, {
     create: true,
     ...(options.direct ? { direct: true } : {}),
+    ...(options.checksums ? { checksums: true } : {}),
   });
   if (file.size < options.bodySectors * sectorBytes) {
     // A first operation of its own: the file becomes large enough, as zeros.

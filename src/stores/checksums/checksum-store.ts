@@ -258,9 +258,9 @@ export class ChecksumStore implements Store {
 
   /** The sum that a block will have when its bytes [from, to) are zeros; a wrong one, if what it has now is wrong. */
   *#cutBlock(block: number, from: number, to: number): Steps<LogRecord> {
-    const bytes = new Uint8Array(blockSize);
-    yield readStep(this.#data, block * blockSize, [bytes]);
     const { fileNumber } = this.#sums;
+    const bytes = this.#sums.scratch("cutting");
+    yield readStep(this.#data, block * blockSize, [bytes]);
     let isRight = true;
     yield* this.#sums.judgeAll(block, [sumOf(bytes, block, fileNumber)], (_block, _sum, { is }) => {
       isRight = is === "right";

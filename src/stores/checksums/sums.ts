@@ -49,6 +49,7 @@ export class Sums {
   #header: Header;
   /** A sync of the data that was made here failed, and nobody who asked for one knows. */
   #syncError: { readonly error: unknown } | undefined;
+  #memory: WebAssembly.Memory | undefined;
   #dataFailures = 0;
   #storeFailures = 0;
 
@@ -63,6 +64,15 @@ export class Sums {
       empty: (upTo) => this.empty(upTo),
     });
     this.doubts.startAfter(header.logFrom - 1);
+  }
+
+  /**
+   * A block of memory for reads of our own, aligned as O_DIRECT needs it. One for each purpose, and each has one user at a time: the log is
+   * emptied once at a time, and a file is cut or punched by one.
+   */
+  scratch(purpose: "deciding" | "cutting"): Uint8Array {
+    this.#memory ??= new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    return new Uint8Array(this.#memory.buffer, purpose === "deciding" ? 0 : limits.blockSize, limits.blockSize);
   }
 
   // --- judging -----------------------------------------------------------------------------------------------------------
@@ -247,7 +257,7 @@ export class Sums {
   }
 
   *#decide(block: number): Steps<void> {
-    const bytes = new Uint8Array(limits.blockSize);
+    const bytes = this.scratch("deciding");
     yield readStep(this.#data, block * limits.blockSize, [bytes]);
     const [sum] = sumsOf([bytes], block, this.fileNumber) as [number];
     const page = yield* this.table.page(placeOf(block).page);
