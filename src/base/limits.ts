@@ -118,7 +118,8 @@ export const limits = {
   legacyCallersMax: 1_024,
   stackFrames: 12,
 
-  /** Pages of a table of checksums in memory, 4 KiB each, for 4 MiB of data; pages whose space is known to be taken. */
+  /** Pages of 4 KiB of a log of checksums, twice; of their table in memory, for 4 MiB of data each; pages whose space is known to be taken. */
+  checksumLogPages: 256,
   checksumPagesMax: 1_024,
   checksumReservationsMax: 65_536,
   /** Holes that are not durable yet: how many, and blocks in them, before a sync is made for them. */

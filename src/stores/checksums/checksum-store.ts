@@ -17,7 +17,7 @@ import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import { endBlock, firstBlock } from "../../store/block-words.js";
 import type { MkwriteRequest, Store, StoreCapabilities, SyncRequest } from "../../store/contract.js";
-import { createSums, openSums } from "./open.js";
+import { createSums, openSums, type SumsOptions } from "./open.js";
 import type { LogRecord } from "./format.js";
 import { readStep, writeStep } from "./store-steps.js";
 import { runLater, runNow, type Step, type Steps } from "./steps.js";
@@ -27,7 +27,7 @@ import { placeOf } from "./table.js";
 
 const { blockSize } = limits;
 
-export interface ChecksumStoreOptions {
+export interface ChecksumStoreOptions extends SumsOptions {
   /** The data is known to be all zeros, and the sums are begun anew. Default: where it has no bytes. */
   readonly fresh?: boolean;
 }
@@ -81,11 +81,13 @@ export class ChecksumStore implements Store {
    * @throws PinfoldError ERR_PINFOLD_CHECKSUM where there are no sums, or damaged ones; ENOTSUP where the library of checksums does not
    *   load; what the stores say
    */
-  static async open(data: Store, sums: Store, { fresh }: ChecksumStoreOptions = {}): Promise<ChecksumStore> {
+  static async open(data: Store, sums: Store, options: ChecksumStoreOptions = {}): Promise<ChecksumStore> {
+    const { fresh, logPages = limits.checksumLogPages, tablePages = limits.checksumPagesMax } = options;
+    if (!Number.isSafeInteger(logPages) || logPages < 4 || !Number.isSafeInteger(tablePages) || tablePages < 2)
+      throw new PinfoldError("EINVAL", `logPages is from 4, not ${logPages}, and tablePages from 2, not ${tablePages}`);
     const isFresh = fresh ?? (data.sizeBytes === 0 && sums.sizeBytes === 0);
-    const opened = await runLater(
-      isFresh && !data.capabilities.readOnly ? createSums(data, sums) : openSums(data, sums),
-    );
+    const make = isFresh && !data.capabilities.readOnly ? createSums : openSums;
+    const opened = await runLater(make(data, sums, { logPages, tablePages }));
     return new ChecksumStore(data, sums, opened);
   }
 

@@ -58,7 +58,9 @@ export class Doubts {
   #settled = 0;
   /** The newest number at the last failure of which something is still unsure; 0: none. */
   #lost = 0;
-  /** What was settled before that. */
+  /** The newest number in the log of a change that has come to nothing; 0: none. */
+  #voided = 0;
+  /** What was settled before either. */
   #settledBefore = 0;
   #waiting: { readonly upTo: number; readonly resolve: () => void }[] = [];
 
@@ -71,9 +73,12 @@ export class Doubts {
     return this.#settled;
   }
 
-  /** What the log may say is settled: nothing of which somebody is unsure. */
+  /**
+   * What the log may say is settled: nothing of which somebody is unsure, and no change that has come to nothing while it stands there: whoever
+   * finds it would take it for what the storage has.
+   */
   get settledForSure(): number {
-    return this.#lost > 0 ? this.#settledBefore : this.#settled;
+    return this.#lost > 0 || this.#voided > 0 ? this.#settledBefore : this.#settled;
   }
 
   /** Changes up to this number may be unsure. */
@@ -220,7 +225,7 @@ export class Doubts {
   }
 
   #noteLoss(): void {
-    if (this.#lost === 0) this.#settledBefore = this.#settled;
+    if (this.#lost === 0 && this.#voided === 0) this.#settledBefore = this.#settled;
     this.#lost = this.#last;
   }
 
@@ -245,12 +250,22 @@ export class Doubts {
     return { blocks: blocks.toSorted((a, b) => a - b), zeros: this.#zeros.filter(({ sure }) => !sure) };
   }
 
-  /** The block was read after a good sync, and has this sum. Nothing where it has been changed since it was unsure. */
+  /**
+   * The block was read after a good sync, and is what `sum` is of (0: zeros). Nothing where it has been changed since it was unsure.
+   * It is that from the version on that has this sum, and to the newest one, which has come to nothing then.
+   */
   decide(block: number, sum: number): void {
     const doubt = this.#blocks.get(block);
     if (doubt?.sure) return;
-    const number = (doubt?.versions.at(-1) ?? this.#zerosOf(block))?.number;
-    if (number !== undefined) this.#blocks.set(block, { versions: [{ number, sum }], sure: true, base: false });
+    const newest = doubt?.versions.at(-1)?.number ?? this.#zerosOf(block)?.number;
+    if (newest === undefined) return;
+    const number = doubt?.versions.findLast((version) => version.sum === sum)?.number ?? 0;
+    const versions = [{ number, sum }];
+    if (number !== newest) {
+      versions.push({ number: newest, sum });
+      this.#voided = Math.max(this.#voided, newest);
+    }
+    this.#blocks.set(block, { versions, sure: true, base: false });
   }
 
   /** All of `looked` was looked at, and what of its ranges is not zero was decided. */
@@ -281,6 +296,7 @@ export class Doubts {
       else if (left.length < doubt.versions.length) Object.assign(doubt, { versions: left, base: true });
     }
     this.#zeros = this.#zeros.filter(({ number }) => number > upTo);
+    if (this.#voided <= upTo) this.#voided = 0;
   }
 }
 

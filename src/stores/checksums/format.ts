@@ -1,14 +1,15 @@
 /**
  * The file of checksums that lies beside the data.
  *
- *     4 KiB   header, and a copy of it in the next 4 KiB: the newer good one counts
- *     1 MiB   log area 0 }  pages of records, of changes of which it is not known yet whether the storage has them;
- *     1 MiB   log area 1 }  one area is filled while the other one is put into the table
- *     ...     table: 4 KiB for each 1,016 blocks of data
+ *     2 x 4 KiB     header, twice: the newer good one counts
+ *     2 x 1 MiB     areas of the log: pages of records, of changes of which it is not known yet whether the storage has them; one is
+ *                   filled while the other one is put into the table (the header says how many pages an area has)
+ *     ...           table: 4 KiB for each 1,016 blocks of data
  *
  * All numbers are little-endian. Everything that is written carries a CRC of its own with its place in it, so that a torn, lost or
  * misdirected write of this file is seen too:
- * - header: magic, version, block size, the file's number, from which record on the log counts, how often it was written, CRC;
+ * - header: magic, version, block size, the file's number, from which record on the log counts, how often it was written, pages of an
+ *   area, CRC;
  * - page of the log: magic, CRC, the number of its first record, up to which record the storage is known to have everything, how
  *   many records; then records of 16 bytes: block (64 bits), how many blocks (32), sum (32);
  * - table: sectors of 512 bytes, which the storage writes as a whole or not at all: 127 sums of 4 bytes, and a CRC. A sector of zeros
@@ -18,16 +19,15 @@ import { limits } from "../../base/limits.js";
 import { loadCrc } from "./sum.js";
 
 export const pageBytes = limits.blockSize;
-export const areaPages = 256;
-export const areaBytes = areaPages * pageBytes;
-export const areaPositions = [2 * pageBytes, 2 * pageBytes + areaBytes] as const;
-export const tablePosition = 2 * pageBytes + 2 * areaBytes;
+export const headerBytes = 2 * pageBytes;
 const sectorBytes = 512;
 const sectorSums = sectorBytes / 4 - 1;
 export const sectorsPerPage = pageBytes / sectorBytes;
 /** Blocks of data that a page of the table is for. */
 export const pageSums = sectorSums * sectorsPerPage;
 
+/** Where the header's CRC stands: behind all of it. */
+const headerCrc = 36;
 const headerMagic = 0x46444e50;
 const version = 1;
 const logMagic = 0x474f4c50;
@@ -41,6 +41,17 @@ export interface Header {
   readonly logFrom: number;
   /** How often the header was written. */
   readonly writes: number;
+  /** Pages of each of the log's areas. */
+  readonly areaPages: number;
+}
+
+/** Where the log's areas and the table begin. */
+export function placesOf({ areaPages }: Pick<Header, "areaPages">): {
+  areas: readonly [number, number];
+  table: number;
+} {
+  const areaBytes = areaPages * pageBytes;
+  return { areas: [headerBytes, headerBytes + areaBytes], table: headerBytes + 2 * areaBytes };
 }
 
 /** Blocks [block, block + blocks) have this sum from record `number` on; 0: they are zero. More than one block only where they are zero. */
@@ -70,7 +81,7 @@ function getNumber(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }
 
-export function encodeHeader({ fileNumber, logFrom, writes }: Header): Uint8Array {
+export function encodeHeader({ fileNumber, logFrom, writes, areaPages }: Header): Uint8Array {
   const bytes = new Uint8Array(pageBytes);
   const view = viewOf(bytes);
   view.setUint32(0, headerMagic, true);
@@ -79,17 +90,26 @@ export function encodeHeader({ fileNumber, logFrom, writes }: Header): Uint8Arra
   view.setUint32(12, fileNumber, true);
   setNumber(view, 16, logFrom);
   setNumber(view, 24, writes);
-  view.setUint32(32, loadCrc()(bytes.subarray(0, 32)), true);
+  view.setUint32(32, areaPages, true);
+  view.setUint32(headerCrc, loadCrc()(bytes.subarray(0, headerCrc)), true);
   return bytes;
 }
 
 /** Undefined where these bytes are no header of a version that is known. */
 export function decodeHeader(bytes: Uint8Array): Header | undefined {
   const view = viewOf(bytes);
-  if (view.getUint32(0, true) !== headerMagic || view.getUint32(32, true) !== loadCrc()(bytes.subarray(0, 32)))
+  if (
+    view.getUint32(0, true) !== headerMagic ||
+    view.getUint32(headerCrc, true) !== loadCrc()(bytes.subarray(0, headerCrc))
+  )
     return undefined;
   if (view.getUint32(4, true) !== version || view.getUint32(8, true) !== limits.blockSize) return undefined;
-  return { fileNumber: view.getUint32(12, true), logFrom: getNumber(view, 16), writes: getNumber(view, 24) };
+  return {
+    fileNumber: view.getUint32(12, true),
+    logFrom: getNumber(view, 16),
+    writes: getNumber(view, 24),
+    areaPages: view.getUint32(32, true),
+  };
 }
 
 /** `fileNumber` is in its CRC, and so is its first record's number. At most {@link pageRecords} records. */
@@ -125,11 +145,6 @@ export function decodeLogPage(bytes: Uint8Array, fileNumber: number): LogPage | 
     });
   }
   return { first: getNumber(view, 8), settled: getNumber(view, 16), records };
-}
-
-/** Where the sums of page `page` of the table stand. */
-export function tablePageAt(page: number): number {
-  return tablePosition + page * pageBytes;
 }
 
 /** A page of the table in memory. */

@@ -15,15 +15,14 @@ import { PinfoldError } from "../../base/errors.js";
 import type { Store } from "../../store/contract.js";
 import type { Doubts } from "./doubts.js";
 import {
-  areaBytes,
-  areaPages,
-  areaPositions,
   decodeLogPage,
   encodeLogPage,
+  type Header,
   type LogPage,
   type LogRecord,
   pageBytes,
   pageRecords,
+  placesOf,
 } from "./format.js";
 import { readStep, writeStep } from "./store-steps.js";
 import { runLater, runNow, type Steps } from "./steps.js";
@@ -34,17 +33,14 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Pages of one batch; its records leave room for others in an area. */
-const batchPagesMax = areaPages / 4;
-
 /** The pages of both areas that are whole, in the order of their numbers. */
-export function* readLog(store: Store, fileNumber: number): Steps<LogPage[]> {
+export function* readLog(store: Store, header: Header): Steps<LogPage[]> {
   const pages: LogPage[] = [];
-  for (const position of areaPositions) {
-    const area = new Uint8Array(areaBytes);
+  for (const position of placesOf(header).areas) {
+    const area = new Uint8Array(header.areaPages * pageBytes);
     yield readStep(store, position, [area]);
-    for (let at = 0; at < areaBytes; at += pageBytes) {
-      const page = decodeLogPage(area.subarray(at, at + pageBytes), fileNumber);
+    for (let at = 0; at < area.length; at += pageBytes) {
+      const page = decodeLogPage(area.subarray(at, at + pageBytes), header.fileNumber);
       if (page) pages.push(page);
     }
   }
@@ -62,6 +58,8 @@ export interface LogOwner {
 export class Log {
   readonly #store: Store;
   readonly #fileNumber: number;
+  readonly #areas: readonly [number, number];
+  readonly #areaPages: number;
   readonly #doubts: Doubts;
   readonly #owner: LogOwner;
   #area = 0;
@@ -73,9 +71,11 @@ export class Log {
   #isRunning = false;
 
   /** Starts with two empty areas. */
-  constructor(store: Store, fileNumber: number, doubts: Doubts, owner: LogOwner) {
+  constructor(store: Store, header: Header, doubts: Doubts, owner: LogOwner) {
     this.#store = store;
-    this.#fileNumber = fileNumber;
+    this.#fileNumber = header.fileNumber;
+    this.#areas = placesOf(header).areas;
+    this.#areaPages = header.areaPages;
     this.#doubts = doubts;
     this.#owner = owner;
   }
@@ -112,7 +112,8 @@ export class Log {
       const batch: Waiting[] = [];
       for (let pages = 0; this.#queue.length > 0; ) {
         pages += pagesOf((this.#queue[0] as Waiting).records);
-        if (batch.length > 0 && pages > batchPagesMax) break;
+        // Others have room in the area too.
+        if (batch.length > 0 && pages > this.#areaPages / 4) break;
         batch.push(this.#queue.shift() as Waiting);
       }
       try {
@@ -127,9 +128,9 @@ export class Log {
   *#write(batch: readonly Waiting[]): Steps<void> {
     const records = batch.flatMap((waiting) => waiting.records);
     const pages = pagesOf(records);
-    assert(pages <= areaPages, "a batch fits into an area");
-    while (this.#at + pages > areaPages) yield* this.#change();
-    const position = (areaPositions[this.#area] as number) + this.#at * pageBytes;
+    assert(pages <= this.#areaPages, "a batch fits into an area");
+    while (this.#at + pages > this.#areaPages) yield* this.#change();
+    const position = (this.#areas[this.#area] as number) + this.#at * pageBytes;
     this.#at += pages;
     const firsts = batch.map((waiting) => this.#doubts.begin(waiting.records.length));
     let failed: { error: unknown } | undefined;

@@ -21,6 +21,7 @@ import {
   type LogPage,
   pageBytes,
   pageSums,
+  placesOf,
   type TablePage,
 } from "./format.js";
 import { Log } from "./log.js";
@@ -53,13 +54,14 @@ export class Sums {
   #dataFailures = 0;
   #storeFailures = 0;
 
-  constructor(data: Store, store: Store, header: Header) {
+  /** `tablePages`: how many of the table are kept in memory. */
+  constructor(data: Store, store: Store, header: Header, tablePages: number = limits.checksumPagesMax) {
     this.#data = data;
     this.#store = store;
     this.#header = header;
     this.fileNumber = header.fileNumber;
-    this.table = new Table(store, header.fileNumber);
-    this.log = new Log(store, this.fileNumber, this.doubts, {
+    this.table = new Table(store, header.fileNumber, placesOf(header).table, tablePages);
+    this.log = new Log(store, header, this.doubts, {
       sync: () => this.#syncStore(),
       empty: (upTo) => this.empty(upTo),
     });
@@ -81,7 +83,7 @@ export class Sums {
   judge(block: number, sum: number, page: TablePage): Judgement {
     const inTable = page.get(placeOf(block).at);
     const allowed = this.doubts.allowed(block) ?? { sums: [], base: true };
-    const isRight = (known: number) => sum === (known === 0 ? zeroSum(block, this.fileNumber) : known);
+    const isRight = (known: number) => this.#isOf(sum, known, block);
     if (allowed.sums.some(isRight)) return right;
     if (allowed.base && inTable === undefined) return { is: "unknown" };
     if (allowed.base && isRight(inTable as number)) return right;
@@ -261,11 +263,18 @@ export class Sums {
     yield readStep(this.#data, block * limits.blockSize, [bytes]);
     const [sum] = sumsOf([bytes], block, this.fileNumber) as [number];
     const page = yield* this.table.page(placeOf(block).page);
-    const judgement = this.judge(block, sum, page);
-    if (judgement.is === "wrong" && this.torn.length < limits.errorRangesMax) this.torn.push(block);
-    if (judgement.is === "right") this.doubts.decide(block, sum);
-    else if (judgement.is === "wrong") this.doubts.decide(block, judgement.expected);
-    else this.doubts.decide(block, 0);
+    const { sums, base } = this.doubts.allowed(block) ?? { sums: [], base: true };
+    const inTable = base ? page.get(placeOf(block).at) : undefined;
+    const possible = inTable === undefined ? sums : [...sums, inTable];
+    const known = possible.find((one) => this.#isOf(sum, one, block));
+    // What has none of its sums is wrong from now on: it should have been the newest.
+    if (known === undefined && this.torn.length < limits.errorRangesMax) this.torn.push(block);
+    this.doubts.decide(block, known ?? possible[0] ?? 0);
+  }
+
+  /** Whether a block with this sum is what `known` is of. */
+  #isOf(sum: number, known: number, block: number): boolean {
+    return sum === (known === 0 ? zeroSum(block, this.fileNumber) : known);
   }
 
   /**

@@ -9,7 +9,7 @@ import { assert } from "../../base/assert.js";
 import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import type { Store } from "../../store/contract.js";
-import { pageBytes, pageSums, TablePage, tablePageAt, tablePosition } from "./format.js";
+import { pageBytes, pageSums, TablePage } from "./format.js";
 import { readStep, reserveStep, sizeStep, writeStep } from "./store-steps.js";
 import type { Steps } from "./steps.js";
 
@@ -21,6 +21,8 @@ export function placeOf(block: number): { readonly page: number; readonly at: nu
 export class Table {
   readonly #store: Store;
   readonly #fileNumber: number;
+  readonly #position: number;
+  readonly #pagesMax: number;
   /** In the order of use, the longest unused one first. */
   readonly #pages = new Map<number, TablePage>();
   readonly #held = new Set<number>();
@@ -29,15 +31,18 @@ export class Table {
   /** How often pages were changed: what was read before may be old. */
   #changes = 0;
 
-  constructor(store: Store, fileNumber: number) {
+  /** `position`: where the table begins. `pagesMax`: pages kept in memory. */
+  constructor(store: Store, fileNumber: number, position: number, pagesMax: number) {
     this.#store = store;
     this.#fileNumber = fileNumber;
+    this.#position = position;
+    this.#pagesMax = pagesMax;
     this.#sizeBytes = store.sizeBytes;
   }
 
   /** How many pages the file has. */
   get pages(): number {
-    return Math.max(0, Math.ceil((this.#sizeBytes - tablePosition) / pageBytes));
+    return Math.max(0, Math.ceil((this.#sizeBytes - this.#position) / pageBytes));
   }
 
   /** The page, if it is in memory. */
@@ -57,16 +62,20 @@ export class Table {
       if (known) return known;
       const bytes = new Uint8Array(pageBytes);
       const before = this.#changes;
-      if (number < this.pages) yield readStep(this.#store, tablePageAt(number), [bytes]);
+      if (number < this.pages) yield readStep(this.#store, this.#at(number), [bytes]);
       if (before !== this.#changes) continue;
       if (!this.#pages.has(number)) this.#keep(number, new TablePage(bytes, number, this.#fileNumber));
     }
     throw new PinfoldError("EBUSY", `${this.#store.name}: its table changes all the time`);
   }
 
+  #at(number: number): number {
+    return this.#position + number * pageBytes;
+  }
+
   #keep(number: number, page: TablePage): void {
     this.#pages.set(number, page);
-    if (this.#pages.size <= limits.checksumPagesMax) return;
+    if (this.#pages.size <= this.#pagesMax) return;
     for (const old of this.#pages.keys()) {
       if (this.#held.has(old) || old === number) continue;
       this.#pages.delete(old);
@@ -85,7 +94,7 @@ export class Table {
   *reserve(firstBlock: number, endBlock: number): Steps<void> {
     for (let page = placeOf(firstBlock).page; page <= placeOf(endBlock - 1).page; page++) {
       if (this.#reserved.has(page)) continue;
-      const position = tablePageAt(page);
+      const position = this.#at(page);
       if (position + pageBytes > this.#sizeBytes) {
         yield sizeStep(this.#store, position + pageBytes);
         this.#sizeBytes = Math.max(this.#sizeBytes, position + pageBytes);
@@ -107,7 +116,7 @@ export class Table {
     this.#changes += 1;
     this.#held.add(number);
     try {
-      yield writeStep(this.#store, tablePageAt(number), [page.bytes.slice()]);
+      yield writeStep(this.#store, this.#at(number), [page.bytes.slice()]);
     } finally {
       this.#held.delete(number);
       this.#changes += 1;

@@ -4,7 +4,7 @@
  * What must hold, block by block: one that is as it was, or as it was to be, at any time since the last good sync that covers it, reads
  * well; one that is neither is an error (F15 to F17). So there is no false alarm, and no torn block that is read as data.
  */
-import { ok } from "node:assert/strict";
+import { equal, ok } from "node:assert/strict";
 import { SeededRandom } from "../../../src/base/seeded.js";
 import type { Store } from "../../../src/store/contract.js";
 import { ChecksumStore } from "../../../src/stores/checksums/checksum-store.js";
@@ -14,10 +14,17 @@ import { VolatileStore } from "../../../src/stores/faulty/volatile-store.js";
 import { MemoryStore } from "../../../src/stores/memory/memory-store.js";
 
 const block = 4096;
+/** Blocks that are written: groups of neighbours, each group in another page of the table. What is between them stays zero. */
 const blocks = 24;
-const sizeMost = blocks * block;
+const groupBlocks = 4;
+const groupDistance = 1_100;
+const sizeMost = placeOf(blocks - 1) + block;
 const zeros = Buffer.alloc(block);
 const changing: readonly FaultedCall[] = ["writePages", "sync", "truncate", "punch"];
+
+function placeOf(index: number): number {
+  return (Math.floor(index / groupBlocks) * groupDistance + (index % groupBlocks)) * block;
+}
 
 export interface VoyageResult {
   torn: number;
@@ -78,12 +85,15 @@ class Model {
   /** Blocks that have to be written once more before a sync says anything of them. */
   readonly #again = new Set<number>();
   readonly #pending = new Set<Promise<unknown>>();
+  readonly #logPages: number;
   #size = 0;
   #time = 1;
 
   constructor(random: SeededRandom, result: VoyageResult) {
     this.#random = random;
     this.#result = result;
+    // Mostly a log that is full after a few batches.
+    this.#logPages = 4 + random.below(3) * 8;
   }
 
   /** Opens what the last power cut has left, and looks at all of it. `failing`: something fails on the way, and nothing is opened. */
@@ -93,9 +103,9 @@ class Model {
       (this.#random.below(2) === 0 ? data : sums).add({ fault, calls: changing, skip: this.#random.below(6) });
     }
     try {
-      const store = await ChecksumStore.open(data, sums);
+      const store = await ChecksumStore.open(data, sums, { logPages: this.#logPages, tablePages: 2 });
       if (failing) return undefined;
-      await this.#look(store, disks[0].inner.snapshot());
+      await this.#look(store, disks[0].inner);
       return store;
     } catch (error) {
       if (failing && (error as { code?: unknown }).code === "EIO") return undefined;
@@ -103,13 +113,13 @@ class Model {
     }
   }
 
-  async #look(store: ChecksumStore, medium: Uint8Array): Promise<void> {
+  async #look(store: ChecksumStore, medium: MemoryStore): Promise<void> {
     this.#size = store.sizeBytes;
     for (const [index, images] of this.#images.entries()) {
       const bytes = Buffer.alloc(block);
-      bytes.set(medium.subarray(index * block, (index + 1) * block));
+      medium.readPagesSync(placeOf(index), [bytes]);
       const isAllowed = images.some((image) => image.bytes.equals(bytes));
-      const error = await failureOf(store.readPages(index * block, [Buffer.alloc(block)]));
+      const error = await failureOf(store.readPages(placeOf(index), [Buffer.alloc(block)]));
       const isWrong = (error as { code?: unknown } | undefined)?.code === "ERR_PINFOLD_CHECKSUM";
       ok(error === undefined || isWrong, `block ${index}: ${messageOf(error)}`);
       ok(
@@ -122,7 +132,7 @@ class Model {
       this.#result.torn += 1;
       await this.#write(store, index, 1);
       ok(
-        (await failureOf(store.readPages(index * block, [Buffer.alloc(block)]))) === undefined,
+        (await failureOf(store.readPages(placeOf(index), [Buffer.alloc(block)]))) === undefined,
         "what is written anew is right",
       );
     }
@@ -158,12 +168,19 @@ class Model {
   async #act(store: ChecksumStore): Promise<void> {
     const what = this.#random.below(20);
     const index = this.#random.below(blocks);
-    const count = 1 + this.#random.below(Math.min(4, blocks - index));
+    const count = 1 + this.#random.below(groupBlocks - (index % groupBlocks));
     if (what < 12) await this.#write(store, index, count);
-    else if (what < 15) await this.#read(store, index);
+    else if (what < 14) await this.#read(store, index);
+    else if (what < 15) await this.#readHole(store);
     else if (what < 18) await this.#sync(store);
-    else if (what < 19) await this.#cut(store, this.#random.below(sizeMost + 1));
-    else await this.#punch(store, this.#random.below(sizeMost), this.#random.below(6 * block));
+    else if (what < 19) await this.#cut(store, this.#anyPlace());
+    else await this.#punch(store, this.#anyPlace(), this.#random.below(1 + this.#random.below(sizeMost)));
+  }
+
+  /** Mostly near something that was written. */
+  #anyPlace(): number {
+    if (this.#random.below(4) === 0) return this.#random.below(sizeMost + 1);
+    return placeOf(this.#random.below(blocks)) + this.#random.below(block + 1);
   }
 
   #take(from: number, to: number): boolean {
@@ -177,17 +194,17 @@ class Model {
   }
 
   /** Does a change of some blocks. What failed is to be written again. */
-  async #change(from: number, images: readonly Buffer[], change: () => Promise<void>): Promise<boolean> {
+  async #change(indexes: readonly number[], images: readonly Buffer[], change: () => Promise<void>): Promise<boolean> {
     const mine = images.map((bytes, i) => {
       const image = { bytes, endedAt: Number.POSITIVE_INFINITY };
-      (this.#images[from + i] as Image[]).push(image);
+      (this.#images[indexes[i] as number] as Image[]).push(image);
       return image;
     });
     const error = await failureOf(change());
     if (error) this.#result.failures += 1;
     for (const [i, image] of mine.entries()) {
-      if (error) this.#again.add(from + i);
-      else this.#again.delete(from + i);
+      if (error) this.#again.add(indexes[i] as number);
+      else this.#again.delete(indexes[i] as number);
       if (!error) image.endedAt = ++this.#time;
     }
     return error === undefined;
@@ -196,16 +213,17 @@ class Model {
   async #write(store: ChecksumStore, index: number, count: number, fill = 1 + this.#random.below(255)): Promise<void> {
     if (!this.#take(index, index + count)) return;
     try {
-      if (this.#size < (index + count) * block && this.#random.below(2) === 0) {
+      const end = placeOf(index) + count * block;
+      if (this.#size < end && this.#random.below(2) === 0) {
         // The last block in part: only as far as the file goes.
-        const size = Math.max(this.#size, index * block + 1 + this.#random.below(count * block));
+        const size = Math.max(this.#size, placeOf(index) + 1 + this.#random.below(count * block));
         await store.setSize(size);
         this.#size = Math.max(this.#size, size);
-      } else if (this.#size < (index + count) * block) {
-        await store.setSize((index + count) * block);
-        this.#size = Math.max(this.#size, (index + count) * block);
+      } else if (this.#size < end) {
+        await store.setSize(end);
+        this.#size = Math.max(this.#size, end);
       }
-      const length = Math.min(count * block, this.#size - index * block);
+      const length = Math.min(count * block, this.#size - placeOf(index));
       if (length <= 0) return;
       const bytes = Buffer.alloc(Math.ceil(length / block) * block);
       for (let at = 0; at < length; at++) bytes[at] = (fill + Math.floor(at / 512)) & 0xff;
@@ -217,8 +235,9 @@ class Model {
 
   async #put(store: Store, index: number, bytes: Buffer, length: number): Promise<void> {
     const images = Array.from({ length: bytes.length / block }, (_, i) => bytes.subarray(i * block, (i + 1) * block));
-    await this.#change(index, images, async () => {
-      const position = index * block;
+    const indexes = images.map((_bytes, i) => index + i);
+    await this.#change(indexes, images, async () => {
+      const position = placeOf(index);
       await store.pageMkwrite({ position, length, pageSize: block, blocks: new Uint32Array(images.length) });
       await store.writePages(position, [bytes.subarray(0, length)]);
     });
@@ -227,7 +246,7 @@ class Model {
   async #read(store: ChecksumStore, index: number): Promise<void> {
     if (this.#again.has(index) || !this.#take(index, index + 1)) return;
     const bytes = Buffer.alloc(block);
-    const error = await failureOf(store.readPages(index * block, [bytes]));
+    const error = await failureOf(store.readPages(placeOf(index), [bytes]));
     this.#giveBack(index, index + 1);
     if ((error as { code?: unknown } | undefined)?.code === "EIO") return;
     this.#result.reads += 1;
@@ -238,12 +257,21 @@ class Model {
     );
   }
 
+  /** Nobody writes between the groups. */
+  async #readHole(store: ChecksumStore): Promise<void> {
+    const bytes = Buffer.alloc(block, 1);
+    const group = this.#random.below(blocks / groupBlocks);
+    const position = (group * groupDistance + groupBlocks + this.#random.below(500)) * block;
+    const error = await failureOf(store.readPages(position, [bytes]));
+    if ((error as { code?: unknown } | undefined)?.code !== "EIO") equal(bytes.compare(zeros), 0, messageOf(error));
+  }
+
   /** As a cache does it: what failed is written again first; after a sync that fails, so is all since the last good one. */
   async #sync(store: ChecksumStore): Promise<void> {
     for (const index of this.#again) {
       if (!this.#take(index, index + 1)) return;
       const { bytes } = (this.#images[index] as Image[]).at(-1) as Image;
-      const length = Math.min(block, this.#size - index * block);
+      const length = Math.min(block, this.#size - placeOf(index));
       if (length > 0) await this.#put(store, index, bytes, length);
       else this.#again.delete(index);
       this.#giveBack(index, index + 1);
@@ -277,15 +305,15 @@ class Model {
   }
 
   async #zero(from: number, to: number, change: () => Promise<void>): Promise<void> {
-    const first = Math.floor(from / block);
-    const images: Buffer[] = [];
-    for (let i = first; i * block < to; i++) {
-      const bytes = Buffer.from(((this.#images[i] as Image[]).at(-1) as Image).bytes);
-      bytes.fill(0, Math.max(0, from - i * block), Math.min(block, to - i * block));
-      images.push(bytes);
-    }
+    const touched = this.#images.flatMap((_images, index) =>
+      placeOf(index) < to && placeOf(index) + block > from ? [index] : [],
+    );
+    const images = touched.map((index) => {
+      const bytes = Buffer.from(((this.#images[index] as Image[]).at(-1) as Image).bytes);
+      return bytes.fill(0, Math.max(0, from - placeOf(index)), Math.min(block, to - placeOf(index)));
+    });
     // A cut or punch that failed is done again until it is done: nothing goes on before.
-    for (let tries = 0; tries < 20; tries++) if (await this.#change(first, images, change)) return;
+    for (let tries = 0; tries < 20; tries++) if (await this.#change(touched, images, change)) return;
   }
 }
 
