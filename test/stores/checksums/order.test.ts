@@ -50,7 +50,17 @@ test("the table is durable before the header says so, and the header before the 
       else calls.push(position < areas[1] ? "area 0" : "area 1");
     },
   });
-  for (let i = 0; i < 60; i++) await put(store, i % blocks, i);
+  for (let round = 0; round < 6; round++) {
+    // The other area is full too before the first one is empty: then it is used at once.
+    const held = scripted.hold("writePages", { when: ({ position }) => position >= table });
+    const writing = (async () => {
+      for (let i = 0; i < 3 * logPages; i++) await put(store, i % blocks, i);
+    })();
+    await held.entered;
+    await turns();
+    held.release();
+    await writing;
+  }
   await store.close();
   ok(calls.filter((call) => call === "header").length > 8);
   for (const [at, call] of calls.entries()) {
