@@ -95,6 +95,7 @@ export async function grantFor(
       const taken = core.locks.acquire(lock, space.id, layout.LOCK_INVALIDATE, layout.MODE_SHARED, {});
       if (typeof taken !== "number") await taken;
       try {
+        checkInside(space, range);
         const asked = askMkwrite(space.store, request);
         if (asked) await asked;
       } finally {
@@ -115,6 +116,7 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
     if (space.isRemote || !space.store.pageMkwriteSync) return false;
     if (core.locks.tryShared(lock, space.id, layout.LOCK_INVALIDATE) !== layout.OK) return false;
     try {
+      checkInside(space, range);
       askMkwriteSync(space.store, request);
     } finally {
       core.locks.unlockShared(lock);
@@ -122,6 +124,15 @@ export function tryGrantRun(core: Core, space: AddressSpace, run: LockedRun, ran
   }
   conclude(core, space, run, range, request, core.frames.thread);
   return true;
+}
+
+/**
+ * Guard of C30: under the invalidate lock, before the store is asked. What lies past the end by now may be cut off in the store at any moment, where
+ * that has still to be done (extend.ts), and what was granted there with it.
+ * @throws PinfoldError ERR_PINFOLD_OUT_OF_RANGE
+ */
+export function checkInside(space: AddressSpace, range: ChangeRange): void {
+  if (!range.extending && range.to > space.size) throw outOfRange(space, range.to);
 }
 
 /**
