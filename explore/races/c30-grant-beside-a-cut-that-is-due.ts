@@ -24,7 +24,7 @@ export const scenario: Scenario = {
   },
   actors: {
     async A(actor) {
-      await actor.allow(["EIO"], actor.truncate(8));
+      await actor.allow(["EIO"], actor.truncate(16));
       // Waits for the storage: so B goes on.
       actor.put(await actor.pinToRead(0, 1));
       await actor.allow(["EIO"], actor.truncate(32));
