@@ -153,20 +153,22 @@ export class Sums {
    */
   *empty(upTo: number): Steps<void> {
     for (let tries = 0; tries < limits.checksumTriesMax; tries++) {
-      yield* this.#drain(Math.max(upTo, this.doubts.lost));
-      if (this.doubts.settled < upTo || this.doubts.lost > 0) yield* this.syncOwn();
-      if (this.doubts.settled < upTo) continue;
-      if (this.doubts.lost > 0) yield* this.#makeSure();
-      if (this.doubts.lost > 0) continue;
+      // What is decided of a block holds for all its records: none of them may stay behind in the log.
+      const target = this.doubts.hasLost ? Math.max(upTo, this.doubts.last) : upTo;
+      yield* this.#drain(target);
+      if (this.doubts.settled < target || this.doubts.hasLost) yield* this.syncOwn();
+      if (this.doubts.settled < target) continue;
+      yield* this.#makeSure(target);
+      if (!this.doubts.isSure) continue;
       const failures = this.#storeFailures;
-      yield* this.#writeTable(this.doubts.finals(upTo));
+      yield* this.#writeTable(this.doubts.finals(target));
       yield* this.#syncStore();
       // Another sync of the same file may have been told that these writes failed.
       if (failures !== this.#storeFailures) continue;
-      yield* this.#writeHeader(upTo + 1);
+      yield* this.#writeHeader(target + 1);
       // Before the area is used again: else only some of its records might be found, and an old one be taken for the newest.
       yield* this.#syncStore();
-      this.doubts.forget(upTo);
+      this.doubts.forget(target);
       return;
     }
     throw new PinfoldError("EBUSY", `${this.#store.name}: its log does not come to rest`);
@@ -211,7 +213,7 @@ export class Sums {
     }
   }
 
-  /** Blocks [from, to) are zeros. Pages that say so already, and those that are not there, stay as they are. */
+  /** Blocks [from, to) are zeros. Pages that were never written, and those that are not there, stay as they are. */
   *#clear(from: number, to: number): Steps<void> {
     const { page: firstPage } = placeOf(from);
     const end = Math.min(Math.ceil(to / pageSums), this.table.pages);
@@ -239,33 +241,33 @@ export class Sums {
   // --- making sure ---------------------------------------------------------------------------------------------------------------
 
   /** Reads what is unsure, after a good sync and while none of it is on its way, and takes what it is for what it has to be. */
-  *#makeSure(): Steps<void> {
-    const unsure = this.doubts.unsure();
-    for (const block of unsure.blocks) yield* this.#decide(block);
-    for (const { from, to } of unsure.zeros) yield* this.#decideZeros(from, to);
+  *#makeSure(upTo: number): Steps<void> {
+    const unsure = this.doubts.unsure(upTo);
+    for (const block of unsure.blocks) yield* this.#decide(block, upTo);
+    for (const { from, to } of unsure.zeros) yield* this.#decideZeros(from, to, upTo);
     this.doubts.decideRest(unsure);
   }
 
   /** Of a range that was to become zeros: blocks that had something before. */
-  *#decideZeros(from: number, to: number): Steps<void> {
+  *#decideZeros(from: number, to: number, upTo: number): Steps<void> {
     const end = Math.min(to, this.table.pages * pageSums);
     for (let block = from; block < end; block++) {
       const { page, at } = placeOf(block);
       const known = (yield* this.table.page(page)).get(at);
-      if (known !== 0) yield* this.#decide(block);
+      if (known !== 0) yield* this.#decide(block, upTo);
     }
   }
 
-  *#decide(block: number): Steps<void> {
+  *#decide(block: number, upTo: number): Steps<void> {
     const bytes = this.scratch("deciding");
     yield readStep(this.#data, block * limits.blockSize, [bytes]);
     const [sum] = sumsOf([bytes], block, this.fileNumber) as [number];
     const page = yield* this.table.page(placeOf(block).page);
     const judgement = this.judge(block, sum, page);
     if (judgement.is === "wrong" && this.torn.length < limits.errorRangesMax) this.torn.push(block);
-    if (judgement.is === "right") this.doubts.decide(block, sum);
-    else if (judgement.is === "wrong") this.doubts.decide(block, judgement.expected);
-    else this.doubts.decide(block, 0);
+    if (judgement.is === "right") this.doubts.decide(block, sum, upTo);
+    else if (judgement.is === "wrong") this.doubts.decide(block, judgement.expected, upTo);
+    else this.doubts.decide(block, 0, upTo);
   }
 
   /**
