@@ -52,13 +52,18 @@ export class Sums {
   #memory: WebAssembly.Memory | undefined;
   #dataFailures = 0;
   #storeFailures = 0;
+  /** A sync of the data that waits is on its way. */
+  #syncing: Promise<void> | undefined;
+  /** A sync of the data failed, and what it was for was not written again since. */
+  #isStale = false;
 
-  constructor(data: Store, store: Store, header: Header) {
+  /** `storeBytes`: how many the file of sums has now. */
+  constructor(data: Store, store: Store, header: Header, storeBytes = store.sizeBytes) {
     this.#data = data;
     this.#store = store;
     this.#header = header;
     this.fileNumber = header.fileNumber;
-    this.table = new Table(store, header.fileNumber);
+    this.table = new Table(store, header.fileNumber, storeBytes);
     this.log = new Log(store, this.fileNumber, this.doubts, {
       sync: () => this.#syncStore(),
       empty: (upTo) => this.empty(upTo),
@@ -107,12 +112,46 @@ export class Sums {
 
   /** Syncs the data for who uses it. @throws what a sync failed with, this one or one that was made here */
   *sync(data: boolean): Steps<void> {
-    this.#throwSyncError();
-    const upTo = this.doubts.coverage();
-    yield* this.#syncData(data);
-    // A storage tells of an error once: it may have told the other one.
-    this.#throwSyncError();
-    this.doubts.settle(upTo);
+    const turn = yield* this.#takeTurn();
+    try {
+      this.#throwSyncError();
+      const upTo = this.doubts.coverage();
+      yield* this.#syncData(data);
+      turn.check();
+      // One by a call that blocks may have failed meanwhile.
+      this.#throwSyncError();
+      this.#isStale = false;
+      this.doubts.settle(upTo);
+    } finally {
+      turn.end();
+    }
+  }
+
+  /**
+   * One sync of the data at a time: a storage tells of an error once, and of two that are on their way it tells one. A call that blocks cannot
+   * wait for the other: `check` then says that it proves nothing.
+   */
+  *#takeTurn(): Steps<{ check(): void; end(): void }> {
+    let isAlone = true;
+    let end = () => {};
+    yield {
+      later: async () => {
+        while (this.#syncing) await this.#syncing;
+        this.#syncing = new Promise((resolve) => {
+          end = () => {
+            this.#syncing = undefined;
+            resolve();
+          };
+        });
+      },
+      now: () => {
+        isAlone = this.#syncing === undefined;
+      },
+    };
+    const check = () => {
+      if (!isAlone) throw new PinfoldError("EBUSY", `${this.#data.name}: another sync of it is on its way`);
+    };
+    return { check, end };
   }
 
   #throwSyncError(): void {
@@ -126,6 +165,7 @@ export class Sums {
       yield syncStep(this.#data, data);
     } catch (error) {
       this.#dataFailures += 1;
+      this.#isStale = true;
       this.doubts.lose();
       throw error;
     }
@@ -133,16 +173,28 @@ export class Sums {
 
   /** Syncs the data for our own sake. A failure is told here, and to whoever asks for the next sync. */
   *syncOwn(): Steps<void> {
-    if (this.#syncError) throw this.#syncError.error;
-    const upTo = this.doubts.coverage();
-    const before = this.#dataFailures;
+    const turn = yield* this.#takeTurn();
+    try {
+      turn.check();
+      if (this.#syncError) throw this.#syncError.error;
+      const upTo = this.doubts.coverage();
+      const before = this.#dataFailures;
+      yield* this.#syncOwn();
+      if (before === this.#dataFailures) this.doubts.settle(upTo);
+    } finally {
+      turn.end();
+    }
+  }
+
+  *#syncOwn(): Steps<void> {
     try {
       yield* this.#syncData(true);
     } catch (error) {
       this.#syncError = { error };
       throw error;
     }
-    if (before === this.#dataFailures) this.doubts.settle(upTo);
+    // What an earlier one failed for is written again before the user's next sync, not before this one: it heals nothing.
+    if (this.#isStale) this.#data.loseSync?.();
   }
 
   // --- from the log into the table ---------------------------------------------------------------------------------------------

@@ -29,10 +29,10 @@ export class Table {
   /** How often pages were changed: what was read before may be old. */
   #changes = 0;
 
-  constructor(store: Store, fileNumber: number) {
+  constructor(store: Store, fileNumber: number, storeBytes: number) {
     this.#store = store;
     this.#fileNumber = fileNumber;
-    this.#sizeBytes = store.sizeBytes;
+    this.#sizeBytes = storeBytes;
   }
 
   /** How many pages the file has. */

@@ -1,8 +1,8 @@
 /** Failing writes and syncs of the data and of the sums, and what an open finds after them: no false alarm, and nothing swallowed. */
-import { deepStrictEqual, equal, rejects, throws } from "node:assert/strict";
+import { deepStrictEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { ChecksumStore, MemoryStore } from "../../../src/index.js";
-import { FaultyStore } from "../../../src/testing/index.js";
+import { FaultyStore, ScriptedStore } from "../../../src/testing/index.js";
 
 const page = 4096;
 const blocks = 64;
@@ -96,5 +96,48 @@ test("a write that is done again does not make the failed one before it true", a
   await store.sync({ data: true });
   await rejects(again, { code: "EIO" });
   equal(readNow(store, 3), 1);
+  await store.close();
+});
+
+test("a sync does not run beside one of our own, which may be told of its error", async () => {
+  const data = new ScriptedStore(new MemoryStore({ sizeBytes: blocks * page }));
+  const store = await ChecksumStore.open(data, new MemoryStore(), { fresh: true });
+  const hold = data.hold("sync");
+  let running = 0;
+  for (let i = 0; running === 0 && i < 600; i++) {
+    const writing = write(store, i % blocks, i);
+    if (i >= areaPages - 1) await new Promise((resolve) => setImmediate(resolve));
+    await writing;
+    running = data.calls("sync").length;
+  }
+  equal(running, 1, "the log goes into the table, after a sync");
+  data.fail("sync", "EIO");
+  let isDone = false;
+  const synced = store.sync({ data: true }).finally(() => (isDone = true));
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  ok(!isDone && data.calls("sync").length === 1, "one at a time");
+  throws(() => store.syncSync?.({ data: true }), { code: "EBUSY" });
+  equal(data.calls("syncSync").length, 1, "it was tried all the same: at the exit of a process it is the last one");
+  hold.release();
+  await rejects(synced, { code: "EIO" });
+  await store.close();
+});
+
+test("a sync of our own heals nothing: what failed is not written again before it", async () => {
+  const memory = new MemoryStore({ sizeBytes: blocks * page });
+  const data = new ScriptedStore(memory) as ScriptedStore & { loseSync?: () => void };
+  let lost = 0;
+  data.loseSync = () => void lost++;
+  const store = await ChecksumStore.open(data, new MemoryStore(), { fresh: true });
+  writeMany(store, 2 * areaPages);
+  equal(lost, 0);
+  data.fail("syncSync", "EIO");
+  throws(() => store.syncSync?.({ data: true }), { code: "EIO" });
+  // Written again: there is no place in the log before it was emptied.
+  writeMany(store, 40);
+  equal(lost, 1);
+  store.syncSync?.({ data: true });
+  writeMany(store, 3 * areaPages);
+  equal(lost, 1);
   await store.close();
 });
