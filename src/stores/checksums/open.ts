@@ -41,7 +41,8 @@ export function* rebuildSums(data: Store, store: Store, progress: (bytes: number
 function* makeSums(data: Store, store: Store, bytes: number, progress?: (bytes: number) => void): Steps<Sums> {
   yield* clear(store);
   const header = { fileNumber: newNumber(), logFrom: 1, writes: 0 };
-  const sums = new Sums(data, store, header);
+  // What the store says of its size is of before it was cut.
+  const sums = new Sums(data, store, header, tablePosition);
   const stepBytes = pageSums * limits.blockSize;
   for (let position = 0; position < bytes; position += stepBytes) {
     const buffer = new Uint8Array(

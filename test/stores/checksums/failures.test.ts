@@ -2,6 +2,9 @@
 import { deepStrictEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { test } from "node:test";
 import { ChecksumStore, MemoryStore } from "../../../src/index.js";
+import { rebuildSums } from "../../../src/stores/checksums/open.js";
+import { runLater } from "../../../src/stores/checksums/steps.js";
+import { verifySums } from "../../../src/stores/checksums/verify.js";
 import { FaultyStore, ScriptedStore } from "../../../src/testing/index.js";
 
 const page = 4096;
@@ -140,4 +143,27 @@ test("a sync of our own heals nothing: what failed is not written again before i
   writeMany(store, 3 * areaPages);
   equal(lost, 1);
   await store.close();
+});
+
+test("sums that are made anew are as long as they have to be, whatever was there", async () => {
+  const data = new MemoryStore({ sizeBytes: 5000 * page, contents: Buffer.alloc(5000 * page, 1) });
+  const sums = new ScriptedStore(new MemoryStore({ contents: Buffer.alloc((600 + 2) * page, 9) }));
+  await runLater(rebuildSums(data, sums, () => {}));
+  equal(sums.calls("setSize").at(-1)?.position, (2 + 2 * areaPages + 5) * page);
+  const found = await verifySums(data, sums);
+  equal(found.wrongBytes, 0);
+});
+
+test("verify sees that a settled block beyond the end was cut off, though only the log knows of it", async () => {
+  const disks = await setup();
+  writeNow(disks.store, blocks - 1, 7);
+  disks.store.syncSync?.({ data: true });
+  writeNow(disks.store, 0, 7);
+  const contents = disks.data.inner.snapshot().subarray(0, 8 * page);
+  const data = new MemoryStore({ contents, readOnly: true });
+  const found = await verifySums(data, new MemoryStore({ contents: disks.sums.inner.snapshot(), readOnly: true }));
+  deepStrictEqual(
+    found.findings.map(({ from, what }) => ({ from, what })),
+    [{ from: (blocks - 1) * page, what: "lost" }],
+  );
 });
