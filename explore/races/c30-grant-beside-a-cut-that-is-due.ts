@@ -7,6 +7,11 @@
  */
 import { assert } from "../../src/base/assert.js";
 import type { Scenario } from "./scenario.js";
+import type { Actor } from "./stage.js";
+
+async function read(actor: Actor): Promise<void> {
+  actor.put(await actor.pinToRead(0, 1));
+}
 
 export const scenario: Scenario = {
   race: "C30",
@@ -14,7 +19,7 @@ export const scenario: Scenario = {
   frames: 2,
   pages: 2,
   failuresMax: 1,
-  bound: 1,
+  bound: 2,
   quickBound: 0,
   /** The second page has no place in the storage. */
   async prepare(actor) {
@@ -26,7 +31,7 @@ export const scenario: Scenario = {
     async A(actor) {
       await actor.allow(["EIO"], actor.truncate(16));
       // Waits for the storage: so B goes on.
-      actor.put(await actor.pinToRead(0, 1));
+      await actor.allow(["EIO"], read(actor));
       await actor.allow(["EIO"], actor.truncate(32));
     },
     async B(actor) {

@@ -5,7 +5,8 @@
  * Every change has a number, in the order of the log. Numbers up to `settled` are known to be on the storage.
  *
  * A block is *sure* while its newest sum is what a read must find. It is unsure after a failed write or sync, or where the log was
- * found at an open: then any of its sums is right.
+ * found at an open: then any of its sums is right. Written again it is sure, but the sums of before are kept until a sync covers that
+ * write: what failed may never come to the storage, however many syncs succeed.
  *
  * Invariants: the versions of a block ascend by number; a block that is sure has its newest version last; with `base`, what the
  * table says is one of the possible sums too, older than all others. The tables here are bounded by the log's two areas.
@@ -20,7 +21,8 @@ interface Version {
 
 interface Doubt {
   versions: Version[];
-  sure: boolean;
+  /** Versions up to this number may be on the storage or not, whatever is settled; 0: none. */
+  lost: number;
   base: boolean;
 }
 
@@ -58,9 +60,7 @@ export class Doubts {
   #settled = 0;
   /** The newest number at the last failure of which something is still unsure; 0: none. */
   #lost = 0;
-  /** The newest number in the log of a change that has come to nothing; 0: none. */
-  #voided = 0;
-  /** What was settled before either. */
+  /** What was settled before that. */
   #settledBefore = 0;
   #waiting: { readonly upTo: number; readonly resolve: () => void }[] = [];
 
@@ -73,17 +73,20 @@ export class Doubts {
     return this.#settled;
   }
 
-  /**
-   * What the log may say is settled: nothing of which somebody is unsure, and no change that has come to nothing while it stands there: whoever
-   * finds it would take it for what the storage has.
-   */
+  /** What the log may say is settled: nothing of which somebody is unsure. */
   get settledForSure(): number {
-    return this.#lost > 0 || this.#voided > 0 ? this.#settledBefore : this.#settled;
+    return this.#lost > 0 ? this.#settledBefore : this.#settled;
   }
 
-  /** Changes up to this number may be unsure. */
-  get lost(): number {
-    return this.#lost;
+  /** Something has failed since the table had everything: settled or not, the log's records of it are not all true. */
+  get hasLost(): boolean {
+    return this.#lost > 0;
+  }
+
+  /** Of each block it is known which of its sums the storage has, or will have with the next sync. */
+  get isSure(): boolean {
+    for (const { lost } of this.#blocks.values()) if (lost > 0) return false;
+    return this.#zeros.every(({ sure }) => sure);
   }
 
   get isEmpty(): boolean {
@@ -154,13 +157,12 @@ export class Doubts {
       const zeros = this.#zerosOf(block);
       doubt = {
         versions: zeros ? [{ number: zeros.number, sum: 0 }] : [],
-        sure: true,
+        lost: zeros && !zeros.sure ? zeros.number : 0,
         base: zeros?.base ?? true,
       };
       this.#blocks.set(block, doubt);
     }
     doubt.versions.push({ number, sum });
-    doubt.sure = true;
     this.#touched.push(block);
   }
 
@@ -193,8 +195,8 @@ export class Doubts {
     for (const block of this.#touched) {
       const doubt = this.#blocks.get(block);
       if (!doubt) continue;
-      if (!doubt.sure || (doubt.versions.at(-1) as Version).number > upTo) later.push(block);
-      if (doubt.sure) settleDoubt(doubt, upTo);
+      settleDoubt(doubt, upTo);
+      if (doubt.lost > 0 || newest(doubt) > upTo) later.push(block);
     }
     this.#touched = later;
     for (const zeros of this.#zeros) if (zeros.sure && zeros.number <= upTo) zeros.base = false;
@@ -203,8 +205,7 @@ export class Doubts {
 
   /** A sync failed: of all that is not settled nobody knows what the storage has. */
   lose(): void {
-    for (const doubt of this.#blocks.values())
-      if ((doubt.versions.at(-1) as Version).number > this.#settled) doubt.sure = false;
+    for (const doubt of this.#blocks.values()) if (newest(doubt) > this.#settled) doubt.lost = newest(doubt);
     for (const zeros of this.#zeros) if (zeros.number > this.#settled) zeros.sure = false;
     this.#noteLoss();
   }
@@ -221,11 +222,11 @@ export class Doubts {
 
   #loseBlock(block: number): void {
     const doubt = this.#blocks.get(block);
-    if (doubt) doubt.sure = false;
+    if (doubt) doubt.lost = newest(doubt);
   }
 
   #noteLoss(): void {
-    if (this.#lost === 0 && this.#voided === 0) this.#settledBefore = this.#settled;
+    if (this.#lost === 0) this.#settledBefore = this.#settled;
     this.#lost = this.#last;
   }
 
@@ -236,43 +237,33 @@ export class Doubts {
   allowed(block: number): { readonly sums: readonly number[]; readonly base: boolean } | undefined {
     const doubt = this.#blocks.get(block);
     if (doubt) {
-      const { versions, sure, base } = doubt;
-      if (sure) return { sums: [(versions.at(-1) as Version).sum], base: false };
+      const { versions, base } = doubt;
+      if (isSure(doubt)) return { sums: [(versions.at(-1) as Version).sum], base: false };
       return { sums: versions.map(({ sum }) => sum).toReversed(), base };
     }
     const zeros = this.#zerosOf(block);
     return zeros && { sums: [0], base: !zeros.sure && zeros.base };
   }
 
-  /** All of which nobody is sure: blocks in order, and ranges of zeros. */
-  unsure(): Unsure {
-    const blocks = [...this.#blocks].filter(([, { sure }]) => !sure).map(([block]) => block);
-    return { blocks: blocks.toSorted((a, b) => a - b), zeros: this.#zeros.filter(({ sure }) => !sure) };
+  /** All of which nobody is sure and that was not changed after number `upTo`: blocks in order, and ranges of zeros. */
+  unsure(upTo: number): Unsure {
+    const blocks = [...this.#blocks].filter(([, doubt]) => !isSure(doubt) && newest(doubt) <= upTo).map(([at]) => at);
+    const zeros = this.#zeros.filter(({ sure, number }) => !sure && number <= upTo);
+    return { blocks: blocks.toSorted((a, b) => a - b), zeros };
   }
 
-  /**
-   * The block was read after a good sync, and is what `sum` is of (0: zeros). Nothing where it has been changed since it was unsure.
-   * It is that from the version on that has this sum, and to the newest one, which has come to nothing then.
-   */
-  decide(block: number, sum: number): void {
+  /** The block was read after a sync of all up to `upTo`, and has this sum. Nothing where it has been changed since. */
+  decide(block: number, sum: number, upTo: number): void {
     const doubt = this.#blocks.get(block);
-    if (doubt?.sure) return;
-    const newest = doubt?.versions.at(-1)?.number ?? this.#zerosOf(block)?.number;
-    if (newest === undefined) return;
-    const number = doubt?.versions.findLast((version) => version.sum === sum)?.number ?? 0;
-    const versions = [{ number, sum }];
-    if (number !== newest) {
-      versions.push({ number: newest, sum });
-      this.#voided = Math.max(this.#voided, newest);
-    }
-    this.#blocks.set(block, { versions, sure: true, base: false });
+    if (doubt && isSure(doubt)) return;
+    const number = doubt ? newest(doubt) : this.#zerosOf(block)?.number;
+    if (number === undefined || number > upTo) return;
+    this.#blocks.set(block, { versions: [{ number, sum }], lost: 0, base: false });
   }
 
   /** All of `looked` was looked at, and what of its ranges is not zero was decided. */
   decideRest({ zeros: looked }: Unsure): void {
     for (const zeros of this.#zeros) if (looked.includes(zeros)) Object.assign(zeros, { sure: true, base: false });
-    const { blocks, zeros } = this.unsure();
-    if (blocks.length === 0 && zeros.length === 0) this.#lost = 0;
   }
 
   // --- into the table ---------------------------------------------------------------------------------------------------
@@ -280,8 +271,8 @@ export class Doubts {
   /** What the table says once it has all up to this number, which is settled. */
   finals(upTo: number): Finals {
     const sums = new Map<number, number>();
-    for (const [block, { versions, sure }] of this.#blocks) {
-      assert(sure, "what goes into the table was made sure of");
+    assert(this.isSure, "what goes into the table was made sure of");
+    for (const [block, { versions }] of this.#blocks) {
       const version = versions.findLast(({ number }) => number <= upTo);
       if (version) sums.set(block, version.sum);
     }
@@ -296,14 +287,24 @@ export class Doubts {
       else if (left.length < doubt.versions.length) Object.assign(doubt, { versions: left, base: true });
     }
     this.#zeros = this.#zeros.filter(({ number }) => number > upTo);
-    if (this.#voided <= upTo) this.#voided = 0;
+    // Not before: what was decided stood nowhere but here, and the log's records said otherwise.
+    if (this.isSure) this.#lost = 0;
   }
 }
 
-/** Of the versions up to a number only the last one is left, and nothing of before. */
+function newest({ versions }: Doubt): number {
+  return (versions.at(-1) as Version).number;
+}
+
+function isSure(doubt: Doubt): boolean {
+  return newest(doubt) > doubt.lost;
+}
+
+/** Of the versions up to a number only the last one is left, and nothing of before; save where that one has failed. */
 function settleDoubt(doubt: Doubt, upTo: number): void {
   const at = doubt.versions.findLastIndex(({ number }) => number <= upTo);
-  if (at < 0) return;
+  if (at < 0 || (doubt.versions[at] as Version).number <= doubt.lost) return;
   doubt.versions = doubt.versions.slice(at);
   doubt.base = false;
+  doubt.lost = 0;
 }

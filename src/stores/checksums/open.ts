@@ -31,7 +31,7 @@ export function* openSums(data: Store, store: Store, { tablePages }: SumsOptions
       operation: "open",
     });
   }
-  const sums = new Sums(data, store, header, tablePages);
+  const sums = new Sums(data, store, header, { tablePages });
   yield* sums.recover(yield* readLog(store, header), !data.capabilities.readOnly);
   return sums;
 }
@@ -55,7 +55,8 @@ function* makeSums(
 ): Steps<Sums> {
   const header: Header = { fileNumber: newNumber(), logFrom: 1, writes: 0, areaPages: logPages };
   yield* clear(store, placesOf(header).table);
-  const sums = new Sums(data, store, header, tablePages);
+  // What the store says of its size is of before it was cut.
+  const sums = new Sums(data, store, header, { tablePages, storeBytes: placesOf(header).table });
   const stepBytes = pageSums * limits.blockSize;
   for (let position = 0; position < bytes; position += stepBytes) {
     const buffer = new Uint8Array(
@@ -67,7 +68,6 @@ function* makeSums(
     yield* sums.table.change(first / pageSums, (page) => {
       page.clear();
       for (const [at, sum] of found.entries()) page.set(at, sum === zeroSum(first + at, sums.fileNumber) ? 0 : sum);
-      return true;
     });
     progress(Math.min(bytes, position + stepBytes));
   }

@@ -53,14 +53,27 @@ export class Sums {
   #memory: WebAssembly.Memory | undefined;
   #dataFailures = 0;
   #storeFailures = 0;
+  /** A sync of the data that waits is on its way. */
+  #syncing: Promise<void> | undefined;
+  /** A sync of the data failed, and what it was for was not written again since. */
+  #isStale = false;
 
-  /** `tablePages`: how many of the table are kept in memory. */
-  constructor(data: Store, store: Store, header: Header, tablePages: number = limits.checksumPagesMax) {
+  /** `tablePages`: how many of the table are kept in memory. `storeBytes`: how many the file of sums has now. */
+  constructor(
+    data: Store,
+    store: Store,
+    header: Header,
+    { tablePages, storeBytes }: { tablePages?: number | undefined; storeBytes?: number } = {},
+  ) {
     this.#data = data;
     this.#store = store;
     this.#header = header;
     this.fileNumber = header.fileNumber;
-    this.table = new Table(store, header.fileNumber, placesOf(header).table, tablePages);
+    this.table = new Table(store, header.fileNumber, {
+      position: placesOf(header).table,
+      storeBytes: storeBytes ?? store.sizeBytes,
+      pagesMax: tablePages ?? limits.checksumPagesMax,
+    });
     this.log = new Log(store, header, this.doubts, {
       sync: () => this.#syncStore(),
       empty: (upTo) => this.empty(upTo),
@@ -109,12 +122,46 @@ export class Sums {
 
   /** Syncs the data for who uses it. @throws what a sync failed with, this one or one that was made here */
   *sync(data: boolean): Steps<void> {
-    this.#throwSyncError();
-    const upTo = this.doubts.coverage();
-    yield* this.#syncData(data);
-    // A storage tells of an error once: it may have told the other one.
-    this.#throwSyncError();
-    this.doubts.settle(upTo);
+    const turn = yield* this.#takeTurn();
+    try {
+      this.#throwSyncError();
+      const upTo = this.doubts.coverage();
+      yield* this.#syncData(data);
+      turn.check();
+      // One by a call that blocks may have failed meanwhile.
+      this.#throwSyncError();
+      this.#isStale = false;
+      this.doubts.settle(upTo);
+    } finally {
+      turn.end();
+    }
+  }
+
+  /**
+   * One sync of the data at a time: a storage tells of an error once, and of two that are on their way it tells one. A call that blocks cannot
+   * wait for the other: `check` then says that it proves nothing.
+   */
+  *#takeTurn(): Steps<{ check(): void; end(): void }> {
+    let isAlone = true;
+    let end = () => {};
+    yield {
+      later: async () => {
+        while (this.#syncing) await this.#syncing;
+        this.#syncing = new Promise((resolve) => {
+          end = () => {
+            this.#syncing = undefined;
+            resolve();
+          };
+        });
+      },
+      now: () => {
+        isAlone = this.#syncing === undefined;
+      },
+    };
+    const check = () => {
+      if (!isAlone) throw new PinfoldError("EBUSY", `${this.#data.name}: another sync of it is on its way`);
+    };
+    return { check, end };
   }
 
   #throwSyncError(): void {
@@ -128,6 +175,7 @@ export class Sums {
       yield syncStep(this.#data, data);
     } catch (error) {
       this.#dataFailures += 1;
+      this.#isStale = true;
       this.doubts.lose();
       throw error;
     }
@@ -135,16 +183,28 @@ export class Sums {
 
   /** Syncs the data for our own sake. A failure is told here, and to whoever asks for the next sync. */
   *syncOwn(): Steps<void> {
-    if (this.#syncError) throw this.#syncError.error;
-    const upTo = this.doubts.coverage();
-    const before = this.#dataFailures;
+    const turn = yield* this.#takeTurn();
+    try {
+      turn.check();
+      if (this.#syncError) throw this.#syncError.error;
+      const upTo = this.doubts.coverage();
+      const before = this.#dataFailures;
+      yield* this.#syncOwn();
+      if (before === this.#dataFailures) this.doubts.settle(upTo);
+    } finally {
+      turn.end();
+    }
+  }
+
+  *#syncOwn(): Steps<void> {
     try {
       yield* this.#syncData(true);
     } catch (error) {
       this.#syncError = { error };
       throw error;
     }
-    if (before === this.#dataFailures) this.doubts.settle(upTo);
+    // What an earlier one failed for is written again before the user's next sync, not before this one: it heals nothing.
+    if (this.#isStale) this.#data.loseSync?.();
   }
 
   // --- from the log into the table ---------------------------------------------------------------------------------------------
@@ -155,20 +215,22 @@ export class Sums {
    */
   *empty(upTo: number): Steps<void> {
     for (let tries = 0; tries < limits.checksumTriesMax; tries++) {
-      yield* this.#drain(Math.max(upTo, this.doubts.lost));
-      if (this.doubts.settled < upTo || this.doubts.lost > 0) yield* this.syncOwn();
-      if (this.doubts.settled < upTo) continue;
-      if (this.doubts.lost > 0) yield* this.#makeSure();
-      if (this.doubts.lost > 0) continue;
+      // What is decided of a block holds for all its records: none of them may stay behind in the log.
+      const target = this.doubts.hasLost ? Math.max(upTo, this.doubts.last) : upTo;
+      yield* this.#drain(target);
+      if (this.doubts.settled < target || this.doubts.hasLost) yield* this.syncOwn();
+      if (this.doubts.settled < target) continue;
+      yield* this.#makeSure(target);
+      if (!this.doubts.isSure) continue;
       const failures = this.#storeFailures;
-      yield* this.#writeTable(this.doubts.finals(upTo));
+      yield* this.#writeTable(this.doubts.finals(target));
       yield* this.#syncStore();
       // Another sync of the same file may have been told that these writes failed.
       if (failures !== this.#storeFailures) continue;
-      yield* this.#writeHeader(upTo + 1);
+      yield* this.#writeHeader(target + 1);
       // Before the area is used again: else only some of its records might be found, and an old one be taken for the newest.
       yield* this.#syncStore();
-      this.doubts.forget(upTo);
+      this.doubts.forget(target);
       return;
     }
     throw new PinfoldError("EBUSY", `${this.#store.name}: its log does not come to rest`);
@@ -196,6 +258,10 @@ export class Sums {
     }
   }
 
+  /**
+   * Each page at once: where a hole came to nothing, what is in it must not be zero in between, for the table is where its old sum stands.
+   * Pages that were never written, and those that are not there, stay as they are where they only get zeros.
+   */
   *#writeTable({ zeros, sums }: Finals): Steps<void> {
     const changes = new Map<number, [number, number][]>();
     for (const [block, sum] of sums) {
@@ -204,25 +270,19 @@ export class Sums {
       if (list.length === 0) changes.set(page, list);
       list.push([at, sum]);
     }
-    for (const { from, to } of zeros) yield* this.#clear(from, to);
-    for (const [page, list] of [...changes].toSorted(([a], [b]) => a - b)) {
-      yield* this.table.change(page, (bytes) => {
-        for (const [at, sum] of list) bytes.set(at, sum);
-        return true;
-      });
+    const pages = new Set(changes.keys());
+    for (const { from, to } of zeros) {
+      const end = Math.min(Math.ceil(to / pageSums), this.table.pages);
+      for (let page = placeOf(from).page; page < end; page++) pages.add(page);
     }
-  }
-
-  /** Blocks [from, to) are zeros. Pages that say so already, and those that are not there, stay as they are. */
-  *#clear(from: number, to: number): Steps<void> {
-    const { page: firstPage } = placeOf(from);
-    const end = Math.min(Math.ceil(to / pageSums), this.table.pages);
-    for (let number = firstPage; number < end; number++) {
-      if ((yield* this.table.page(number)).isEmpty) continue;
+    for (const number of [...pages].toSorted((a, b) => a - b)) {
+      const list = changes.get(number) ?? [];
+      if (list.length === 0 && (yield* this.table.page(number)).isEmpty) continue;
       yield* this.table.change(number, (page) => {
         const base = number * pageSums;
-        for (let at = Math.max(0, from - base); at < Math.min(pageSums, to - base); at++) page.set(at, 0);
-        return true;
+        for (const { from, to } of zeros)
+          for (let at = Math.max(0, from - base); at < Math.min(pageSums, to - base); at++) page.set(at, 0);
+        for (const [at, sum] of list) page.set(at, sum);
       });
     }
   }
@@ -241,24 +301,24 @@ export class Sums {
   // --- making sure ---------------------------------------------------------------------------------------------------------------
 
   /** Reads what is unsure, after a good sync and while none of it is on its way, and takes what it is for what it has to be. */
-  *#makeSure(): Steps<void> {
-    const unsure = this.doubts.unsure();
-    for (const block of unsure.blocks) yield* this.#decide(block);
-    for (const { from, to } of unsure.zeros) yield* this.#decideZeros(from, to);
+  *#makeSure(upTo: number): Steps<void> {
+    const unsure = this.doubts.unsure(upTo);
+    for (const block of unsure.blocks) yield* this.#decide(block, upTo);
+    for (const { from, to } of unsure.zeros) yield* this.#decideZeros(from, to, upTo);
     this.doubts.decideRest(unsure);
   }
 
   /** Of a range that was to become zeros: blocks that had something before. */
-  *#decideZeros(from: number, to: number): Steps<void> {
+  *#decideZeros(from: number, to: number, upTo: number): Steps<void> {
     const end = Math.min(to, this.table.pages * pageSums);
     for (let block = from; block < end; block++) {
       const { page, at } = placeOf(block);
       const known = (yield* this.table.page(page)).get(at);
-      if (known !== 0) yield* this.#decide(block);
+      if (known !== 0) yield* this.#decide(block, upTo);
     }
   }
 
-  *#decide(block: number): Steps<void> {
+  *#decide(block: number, upTo: number): Steps<void> {
     const bytes = this.scratch("deciding");
     yield readStep(this.#data, block * limits.blockSize, [bytes]);
     const [sum] = sumsOf([bytes], block, this.fileNumber) as [number];
@@ -269,7 +329,7 @@ export class Sums {
     const known = possible.find((one) => this.#isOf(sum, one, block));
     // What has none of its sums is wrong from now on: it should have been the newest.
     if (known === undefined && this.torn.length < limits.errorRangesMax) this.torn.push(block);
-    this.doubts.decide(block, known ?? possible[0] ?? 0);
+    this.doubts.decide(block, known ?? possible[0] ?? 0, upTo);
   }
 
   /** Whether a block with this sum is what `known` is of. */

@@ -31,13 +31,17 @@ export class Table {
   /** How often pages were changed: what was read before may be old. */
   #changes = 0;
 
-  /** `position`: where the table begins. `pagesMax`: pages kept in memory. */
-  constructor(store: Store, fileNumber: number, position: number, pagesMax: number) {
+  /** `position`: where the table begins. `storeBytes`: how many the file has now. `pagesMax`: pages kept in memory. */
+  constructor(
+    store: Store,
+    fileNumber: number,
+    { position, storeBytes, pagesMax }: { position: number; storeBytes: number; pagesMax: number },
+  ) {
     this.#store = store;
     this.#fileNumber = fileNumber;
     this.#position = position;
     this.#pagesMax = pagesMax;
-    this.#sizeBytes = store.sizeBytes;
+    this.#sizeBytes = storeBytes;
   }
 
   /** How many pages the file has. */
@@ -106,12 +110,12 @@ export class Table {
     }
   }
 
-  /** Changes one page and writes it. Not synced. `change` tells whether it did anything. */
-  *change(number: number, change: (page: TablePage) => boolean): Steps<void> {
+  /** Changes one page and writes it. Not synced. */
+  *change(number: number, change: (page: TablePage) => void): Steps<void> {
     assert(!this.#held.has(number), "one change of a page of the table at a time");
     yield* this.reserve(number * pageSums, number * pageSums + 1);
     const page = yield* this.page(number);
-    if (!change(page)) return;
+    change(page);
     page.seal();
     this.#changes += 1;
     this.#held.add(number);

@@ -110,7 +110,7 @@ function* verifyEnd(data: Store, sums: Sums, found: Findings): Steps<void> {
     const first = Math.max(end, number * pageSums);
     const count = (number + 1) * pageSums - first;
     const zeros = Array.from({ length: count }, (_, i) => zeroSum(first + i, sums.fileNumber));
-    if ((yield* sums.table.page(number)).isEmpty) continue;
+    if ((yield* sums.table.page(number)).isEmpty && sums.doubts.isEmpty) continue;
     yield* sums.judgeAll(first, zeros, (block, _sum, judgement) => {
       if (judgement.is !== "wrong") return;
       const from = block * limits.blockSize;

@@ -131,10 +131,8 @@ class Model {
       if (!isWrong) continue;
       this.#result.torn += 1;
       await this.#write(store, index, 1);
-      ok(
-        (await failureOf(store.readPages(placeOf(index), [Buffer.alloc(block)]))) === undefined,
-        "what is written anew is right",
-      );
+      const again = await failureOf(store.readPages(placeOf(index), [Buffer.alloc(block)]));
+      ok(again === undefined, `block ${index}, written anew after ${messageOf(error)}: ${messageOf(again)}`);
     }
   }
 
