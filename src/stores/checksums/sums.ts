@@ -51,7 +51,6 @@ export class Sums {
   /** A sync of the data that was made here failed, and nobody who asked for one knows. */
   #syncError: { readonly error: unknown } | undefined;
   #memory: WebAssembly.Memory | undefined;
-  #dataFailures = 0;
   #storeFailures = 0;
   /** A sync of the data that waits is on its way. */
   #syncing: Promise<void> | undefined;
@@ -128,8 +127,6 @@ export class Sums {
       const upTo = this.doubts.coverage();
       yield* this.#syncData(data);
       turn.check();
-      // One by a call that blocks may have failed meanwhile.
-      this.#throwSyncError();
       this.#isStale = false;
       this.doubts.settle(upTo);
     } finally {
@@ -174,7 +171,6 @@ export class Sums {
     try {
       yield syncStep(this.#data, data);
     } catch (error) {
-      this.#dataFailures += 1;
       this.#isStale = true;
       this.doubts.lose();
       throw error;
@@ -188,9 +184,8 @@ export class Sums {
       turn.check();
       if (this.#syncError) throw this.#syncError.error;
       const upTo = this.doubts.coverage();
-      const before = this.#dataFailures;
       yield* this.#syncOwn();
-      if (before === this.#dataFailures) this.doubts.settle(upTo);
+      this.doubts.settle(upTo);
     } finally {
       turn.end();
     }

@@ -144,10 +144,17 @@ class Model {
           around.add({ fault: { kind: "error", stage }, calls: ["writePages", "sync"], chance: 0.01 });
     }
     const calls = this.#random.below(4) === 0 ? 900 : 60;
+    if (this.#random.below(8) === 0) await this.#fillLog(store);
     for (let left = this.#random.below(calls); left > 0; left--) {
       this.#start(this.#act(store));
       if (this.#pending.size >= 4 || this.#random.below(3) === 0) await Promise.race(this.#pending);
     }
+  }
+
+  /** Some hundred writes one by one, each with a page of the log: an area of it is full, or soon will be. */
+  async #fillLog(store: ChecksumStore): Promise<void> {
+    for (let left = 200 + this.#random.below(320); left > 0; left--)
+      await failureOf(this.#write(store, this.#random.below(blocks), 1));
   }
 
   #start(work: Promise<void>): void {
