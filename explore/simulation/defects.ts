@@ -112,6 +112,7 @@ const guards: readonly Defect[] = [
   { name: "C26", what: "a cut or a punch takes a page for one of its own that came into a frame while it looked" },
   { name: "C27", what: "what was cut comes back, where the storage had failed to cut it" },
   { name: "C28", what: "a page is taken for written that a cut, undone later, hid from write-back" },
+  { name: "C30", what: "leave to write past the end is asked for while a cut is due, and given back after it" },
   { name: "C29", what: "a thread that ends in an extension leaves dirty pages whose space is taken away" },
   { name: "C23", what: "a hole is not made durable by a sync" },
 ];

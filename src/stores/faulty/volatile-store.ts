@@ -220,7 +220,9 @@ export class VolatileStore<Inner extends Store = Store> implements Store {
     const length = this.#sectorBytes;
     const first = Math.floor(range.from / length);
     const end = Math.ceil(range.to / length);
-    await this.#noteUnknown(first, end);
+    // A sync that ends meanwhile forgets what is durable by then.
+    do await this.#noteUnknown(first, end);
+    while (!this.#knowsAll(first, end));
     const operation = this.#history.begin();
     for (let sector = first; sector < end; sector++) {
       const last = this.#history.last(sector);
@@ -230,6 +232,11 @@ export class VolatileStore<Inner extends Store = Store> implements Store {
       this.#history.add(sector, operation, bytes, isCut);
     }
     return operation;
+  }
+
+  #knowsAll(first: number, end: number): boolean {
+    for (let sector = first; sector < end; sector++) if (!this.#history.knows(sector)) return false;
+    return true;
   }
 
   /** Reads what is not known yet of sectors [first, end): it is durable. */
