@@ -48,7 +48,7 @@ async function verify(target: string, sumsPath: string, { json }: VerifyFlags): 
   return withFile(target, async (data) => {
     if (!existsSync(sumsPath))
       throw new PinfoldError("ERR_PINFOLD_CHECKSUM", `there are no checksums in ${sumsPath}; --rebuild makes some`);
-    const sums = await FileStore.open(sumsPath, { readOnly: true, lock: false });
+    const sums = await FileStore.open(sumsPath, { readOnly: true });
     const bar = new ProgressBar(process.stderr, "verify", data.sizeBytes);
     try {
       const found = await verifySums(data, sums, { progress: (bytes) => bar.show(bytes) });

@@ -21,8 +21,8 @@ import { createSums, openSums, type SumsOptions } from "./open.js";
 import type { LogRecord } from "./format.js";
 import { readStep, writeStep } from "./store-steps.js";
 import { runLater, runNow, type Step, type Steps } from "./steps.js";
-import { sumOf, sumsOf } from "./sum.js";
-import type { Sums } from "./sums.js";
+import { sumOf, sumsOf, unknownSum } from "./sum.js";
+import type { Judgement, Sums } from "./sums.js";
 import { placeOf } from "./table.js";
 
 const { blockSize } = limits;
@@ -258,18 +258,19 @@ export class ChecksumStore implements Store {
     return records;
   }
 
-  /** The sum that a block will have when its bytes [from, to) are zeros; a wrong one, if what it has now is wrong. */
+  /** The sum that a block will have when its bytes [from, to) are zeros. What is wrong or not known stays so. */
   *#cutBlock(block: number, from: number, to: number): Steps<LogRecord> {
     const { fileNumber } = this.#sums;
     const bytes = this.#sums.scratch("cutting");
     yield readStep(this.#data, block * blockSize, [bytes]);
-    let isRight = true;
+    let before: Judgement["is"] = "right";
     yield* this.#sums.judgeAll(block, [sumOf(bytes, block, fileNumber)], (_block, _sum, { is }) => {
-      isRight = is === "right";
+      before = is;
     });
     bytes.fill(0, from, to);
     const sum = sumOf(bytes, block, fileNumber);
-    return { block, blocks: 1, sum: isRight ? sum : (sum ^ wrongMark) >>> 0 || 1 };
+    const after = { right: sum, wrong: Math.max((sum ^ wrongMark) >>> 0, unknownSum + 1), unknown: unknownSum };
+    return { block, blocks: 1, sum: after[before] };
   }
 
   allocate(position: number, length: number): Promise<void> {

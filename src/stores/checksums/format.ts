@@ -1,7 +1,7 @@
 /**
  * The file of checksums that lies beside the data.
  *
- *     2 x 4 KiB     header, twice: the newer good one counts
+ *     2 x 4 KiB     header, twice, written one after the other: the newer good one counts
  *     2 x 1 MiB     areas of the log: pages of records, of changes of which it is not known yet whether the storage has them; one is
  *                   filled while the other one is put into the table (the header says how many pages an area has)
  *     ...           table: 4 KiB for each 1,016 blocks of data
@@ -13,10 +13,10 @@
  * - page of the log: magic, CRC, the number of its first record, up to which record the storage is known to have everything, how
  *   many records; then records of 16 bytes: block (64 bits), how many blocks (32), sum (32);
  * - table: sectors of 512 bytes, which the storage writes as a whole or not at all: 127 sums of 4 bytes, and a CRC. A sector of zeros
- *   was never written, and says that its blocks are zero.
+ *   was never written, and says that its blocks are zero. A sum of 1 says that it is not known: it stood in a sector that was damaged.
  */
 import { limits } from "../../base/limits.js";
-import { loadCrc } from "./sum.js";
+import { loadCrc, unknownSum } from "./sum.js";
 
 export const pageBytes = limits.blockSize;
 export const headerBytes = 2 * pageBytes;
@@ -153,51 +153,38 @@ export class TablePage {
   readonly #view: DataView;
   readonly #number: number;
   readonly #fileNumber: number;
-  /** A bit for each sector that is not what was written. */
-  #damaged = 0;
 
-  /** `number`: which page of the table. */
+  /** `number`: which page of the table. The sums of damaged sectors are not known from now on. */
   constructor(bytes: Uint8Array, number: number, fileNumber: number) {
     this.bytes = bytes;
     this.#view = viewOf(bytes);
     this.#number = number;
     this.#fileNumber = fileNumber;
     for (let sector = 0; sector < sectorsPerPage; sector++) {
-      if (!this.#isGood(sector)) this.#damaged |= 1 << sector;
+      if (this.#isGood(sector)) continue;
+      for (let i = 0; i < sectorSums; i++) this.set(sector * sectorSums + i, unknownSum);
     }
   }
 
   get isEmpty(): boolean {
-    return this.#damaged === 0 && this.bytes.every((byte) => byte === 0);
+    return this.bytes.every((byte) => byte === 0);
   }
 
-  /** The sum at place `at` of the page (0: zeros), or undefined where its sector is damaged. */
+  /** The sum at place `at` of the page (0: zeros), or undefined where it is not known. */
   get(at: number): number | undefined {
-    const sector = Math.floor(at / sectorSums);
-    return (this.#damaged & (1 << sector)) !== 0 ? undefined : this.#view.getUint32(this.#placeOf(at), true);
+    const sum = this.#view.getUint32(placeInPage(at), true);
+    return sum === unknownSum ? undefined : sum;
   }
 
-  /** `seal` has to follow. What is set stays so in a damaged sector too, but does not make it good. */
+  /** `seal` has to follow. */
   set(at: number, sum: number): void {
-    this.#view.setUint32(this.#placeOf(at), sum, true);
+    this.#view.setUint32(placeInPage(at), sum, true);
   }
 
-  /** Gives each sector its CRC. A damaged one stays so, for its other sums are not known. */
+  /** Gives each sector its CRC. */
   seal(): void {
-    for (let sector = 0; sector < sectorsPerPage; sector++) {
-      const end = (sector + 1) * sectorBytes - 4;
-      if ((this.#damaged & (1 << sector)) === 0) this.#view.setUint32(end, this.#crcOf(sector), true);
-    }
-  }
-
-  /** Makes all sectors good, whatever was in them: before all sums are set anew. */
-  clear(): void {
-    this.bytes.fill(0);
-    this.#damaged = 0;
-  }
-
-  #placeOf(at: number): number {
-    return Math.floor(at / sectorSums) * sectorBytes + (at % sectorSums) * 4;
+    for (let sector = 0; sector < sectorsPerPage; sector++)
+      this.#view.setUint32((sector + 1) * sectorBytes - 4, this.#crcOf(sector), true);
   }
 
   #crcOf(sector: number): number {
@@ -213,4 +200,8 @@ export class TablePage {
       whole.every((byte) => byte === 0)
     );
   }
+}
+
+function placeInPage(at: number): number {
+  return Math.floor(at / sectorSums) * sectorBytes + (at % sectorSums) * 4;
 }

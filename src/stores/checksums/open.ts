@@ -66,13 +66,12 @@ function* makeSums(
     const first = position / limits.blockSize;
     const found = sumsOf([buffer], first, sums.fileNumber);
     yield* sums.table.change(first / pageSums, (page) => {
-      page.clear();
       for (const [at, sum] of found.entries()) page.set(at, sum === zeroSum(first + at, sums.fileNumber) ? 0 : sum);
     });
     progress(Math.min(bytes, position + stepBytes));
   }
   yield syncStep(store, false);
-  yield writeStep(store, 0, [encodeHeader(header)]);
+  yield writeStep(store, 0, [encodeHeader(header), encodeHeader(header)]);
   yield syncStep(store, true);
   return sums;
 }

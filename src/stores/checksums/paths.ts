@@ -6,10 +6,13 @@
  */
 import { existsSync } from "node:fs";
 import { stat, unlink } from "node:fs/promises";
+import { resolve } from "node:path";
 import { PinfoldError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import type { Store } from "../../store/contract.js";
 import { ChecksumStore } from "./checksum-store.js";
+import { runLater } from "./steps.js";
+import { readHeader } from "./sums.js";
 
 /** What the opener of plain paths takes, of which this adds some. */
 interface PlainOptions {
@@ -29,7 +32,10 @@ export interface ChecksumPathOptions {
 
 /** Where the checksums of a path are, or are to be; undefined: none. @throws PinfoldError EINVAL */
 export function sumsPathOf(path: string, wanted: boolean | string | undefined, readOnly: boolean): string | undefined {
-  if (typeof wanted === "string") return wanted;
+  if (typeof wanted === "string") {
+    if (resolve(wanted) !== resolve(path)) return wanted;
+    throw new PinfoldError("EINVAL", `open '${path}': its checksums need a file of their own`, { operation: "open" });
+  }
   const beside = `${path}.sums`;
   if (wanted !== false) return wanted === true || existsSync(beside) ? beside : undefined;
   if (!readOnly && existsSync(beside))
@@ -61,15 +67,17 @@ export async function openWithSums<Options extends PlainOptions>(
       operation: "open",
     });
   const data = await paths.open(path, options, cells);
-  const isNew = before === undefined || (before.isFile() && before.size === 0);
+  const mayBeNew = !readOnly && (before === undefined || (before.isFile() && before.size === 0));
   const hadSums = existsSync(sumsPath);
   let sums: Store | undefined;
   try {
-    const how = { create: !readOnly && isNew, readOnly, lock: false } as Options;
+    const how = { create: mayBeNew, readOnly, lock: options.lock } as Options;
     sums = await paths.open(sumsPath, how).catch((error: unknown) => {
       throw isMissing(error) ? noSums(path, sumsPath) : error;
     });
-    const store = await ChecksumStore.open(data, sums, { fresh: isNew && !readOnly });
+    // An empty file with whole sums was emptied by somebody else, perhaps: what they say is not forgotten.
+    const fresh = mayBeNew && (before === undefined || !(await runLater(readHeader(sums))));
+    const store = await ChecksumStore.open(data, sums, { fresh });
     warnOfTorn(store);
     return store;
   } catch (error) {

@@ -5,7 +5,8 @@
  * The place goes in by exclusive or: the block's number through a bijection of 32 bits (the finalizer of MurmurHash3, which is in the public
  * domain), so that no two blocks of the first 16 TiB have the same; and the file's own number.
  *
- * Invariant: a sum is from 1 to 2^32 - 1. 0 in its place says that the block was never written, or is a hole: all of it is zero.
+ * Invariant: a sum is from 2 to 2^32 - 1. 0 in its place says that the block was never written, or is a hole: all of it is zero; 1 that
+ * nobody knows (format.ts).
  *
  * The library is loaded at the first use, in each thread that uses it, and not while a thread is terminated (base/load-guard.ts).
  */
@@ -16,6 +17,9 @@ import { whileNobodyEnds } from "../../base/load-guard.js";
 
 /** CRC-32C of `bytes`, going on from the CRC of what comes before. */
 type Crc = (bytes: Uint8Array, before?: number) => number;
+
+/** In the place of a sum that was lost. */
+export const unknownSum = 1;
 
 const require = createRequire(import.meta.url);
 const zeros = new Uint8Array(limits.blockSize);
@@ -43,7 +47,7 @@ function placeOf(block: number, fileNumber: number): number {
 }
 
 function atPlace(crc: number, block: number, fileNumber: number): number {
-  return (crc ^ placeOf(block, fileNumber)) >>> 0 || 1;
+  return Math.max((crc ^ placeOf(block, fileNumber)) >>> 0, unknownSum + 1);
 }
 
 /** The sum of bytes that stand at the beginning of block `block`; the rest of it is zero. At most 4 KiB. */

@@ -27,7 +27,7 @@ import {
 import { Log } from "./log.js";
 import { readStep, syncStep, writeStep } from "./store-steps.js";
 import type { Steps } from "./steps.js";
-import { sumsOf, zeroSum } from "./sum.js";
+import { sumsOf, unknownSum, zeroSum } from "./sum.js";
 import { placeOf, Table } from "./table.js";
 
 /** How a block that was read compares with what is known of it. `expected`: the sum it should have; undefined where that is damaged. */
@@ -97,7 +97,7 @@ export class Sums {
     const allowed = this.doubts.allowed(block) ?? { sums: [], base: true };
     const isRight = (known: number) => this.#isOf(sum, known, block);
     if (allowed.sums.some(isRight)) return right;
-    if (allowed.base && inTable === undefined) return { is: "unknown" };
+    if (isUnknown(allowed, inTable)) return { is: "unknown" };
     if (allowed.base && isRight(inTable as number)) return right;
     return { is: "wrong", expected: allowed.sums[0] ?? (inTable as number) };
   }
@@ -223,8 +223,6 @@ export class Sums {
       // Another sync of the same file may have been told that these writes failed.
       if (failures !== this.#storeFailures) continue;
       yield* this.#writeHeader(target + 1);
-      // Before the area is used again: else only some of its records might be found, and an old one be taken for the newest.
-      yield* this.#syncStore();
       this.doubts.forget(target);
       return;
     }
@@ -282,10 +280,14 @@ export class Sums {
     }
   }
 
+  /** Its second copy is for damage alone: the one of before, in its place, would count the area's records that are written next. */
   *#writeHeader(logFrom: number): Steps<void> {
     const header = { ...this.#header, logFrom, writes: this.#header.writes + 1 };
-    yield writeStep(this.#store, (header.writes % 2) * pageBytes, [encodeHeader(header)]);
+    yield writeStep(this.#store, 0, [encodeHeader(header)]);
     this.#header = header;
+    // Before the area is used again: else only some of its records might be found, and an old one be taken for the newest.
+    yield* this.#syncStore();
+    yield writeStep(this.#store, pageBytes, [encodeHeader(header)]);
   }
 
   /** Everything is in the table, and the log is empty, durably. */
@@ -318,10 +320,11 @@ export class Sums {
     yield readStep(this.#data, block * limits.blockSize, [bytes]);
     const [sum] = sumsOf([bytes], block, this.fileNumber) as [number];
     const page = yield* this.table.page(placeOf(block).page);
-    const { sums, base } = this.doubts.allowed(block) ?? { sums: [], base: true };
-    const inTable = base ? page.get(placeOf(block).at) : undefined;
-    const possible = inTable === undefined ? sums : [...sums, inTable];
-    const known = possible.find((one) => this.#isOf(sum, one, block));
+    const allowed = this.doubts.allowed(block) ?? { sums: [], base: true };
+    const inTable = page.get(placeOf(block).at);
+    const possible = allowed.base && inTable !== undefined ? [...allowed.sums, inTable] : allowed.sums;
+    const unknown = isUnknown(allowed, inTable) ? unknownSum : undefined;
+    const known = possible.find((one) => this.#isOf(sum, one, block)) ?? unknown;
     // What has none of its sums is wrong from now on: it should have been the newest.
     if (known === undefined && this.torn.length < limits.errorRangesMax) this.torn.push(block);
     this.doubts.decide(block, known ?? possible[0] ?? 0, upTo);
@@ -352,6 +355,11 @@ export class Sums {
     this.doubts.lose();
     if (mayWrite) yield* this.finish();
   }
+}
+
+/** Whether one of the sums that a block may have was lost, so that nobody can call it wrong. */
+function isUnknown({ sums, base }: { sums: readonly number[]; base: boolean }, inTable: number | undefined): boolean {
+  return (base && inTable === undefined) || sums.includes(unknownSum);
 }
 
 /** The newer good one of the two headers, or undefined. */

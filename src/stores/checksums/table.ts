@@ -28,8 +28,8 @@ export class Table {
   readonly #held = new Set<number>();
   #reserved = new Set<number>();
   #sizeBytes: number;
-  /** How often pages were changed: what was read before may be old. */
-  #changes = 0;
+  /** Pages that are being read. What was changed meanwhile is read again. */
+  readonly #reads = new Set<{ readonly number: number; isOld: boolean }>();
 
   /** `position`: where the table begins. `storeBytes`: how many the file has now. `pagesMax`: pages kept in memory. */
   constructor(
@@ -65,12 +65,17 @@ export class Table {
       const known = this.peek(number);
       if (known) return known;
       const bytes = new Uint8Array(pageBytes);
-      const before = this.#changes;
-      if (number < this.pages) yield readStep(this.#store, this.#at(number), [bytes]);
-      if (before !== this.#changes) continue;
+      const read = { number, isOld: false };
+      this.#reads.add(read);
+      try {
+        if (number < this.pages) yield readStep(this.#store, this.#at(number), [bytes]);
+      } finally {
+        this.#reads.delete(read);
+      }
+      if (read.isOld) continue;
       if (!this.#pages.has(number)) this.#keep(number, new TablePage(bytes, number, this.#fileNumber));
     }
-    throw new PinfoldError("EBUSY", `${this.#store.name}: its table changes all the time`);
+    throw new PinfoldError("EBUSY", `${this.#store.name}: page ${number} of its table changes all the time`);
   }
 
   #at(number: number): number {
@@ -117,13 +122,12 @@ export class Table {
     const page = yield* this.page(number);
     change(page);
     page.seal();
-    this.#changes += 1;
     this.#held.add(number);
     try {
       yield writeStep(this.#store, this.#at(number), [page.bytes.slice()]);
     } finally {
       this.#held.delete(number);
-      this.#changes += 1;
+      for (const read of this.#reads) if (read.number === number) read.isOld = true;
     }
   }
 }

@@ -45,7 +45,7 @@ test("the table is durable before the header says so, and the header before the 
   scripted.on("sync", { after: () => void calls.push("sync") });
   scripted.on("writePages", {
     before: ({ position }) => {
-      if (position < headerBytes) calls.push("header");
+      if (position < headerBytes) calls.push(position === 0 ? "header" : "copy");
       else if (position >= table) calls.push("table");
       else calls.push(position < areas[1] ? "area 0" : "area 1");
     },
@@ -64,6 +64,11 @@ test("the table is durable before the header says so, and the header before the 
   await store.close();
   ok(calls.filter((call) => call === "header").length > 8);
   for (const [at, call] of calls.entries()) {
+    if (call === "copy")
+      equal(
+        calls.slice(0, at).findLast((one) => one === "sync" || one === "header"),
+        "sync",
+      );
     if (call !== "header") continue;
     const before = calls.slice(0, at);
     ok(before.lastIndexOf("sync") > before.lastIndexOf("table"), `the table is synced before header ${at}`);

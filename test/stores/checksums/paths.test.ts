@@ -115,6 +115,38 @@ test("a new file whose checksums cannot be made is not made either", async (t) =
   ok(!existsSync(path));
 });
 
+test("two files do not get the same place for their checksums, nor is it the file itself", async (t) => {
+  const folder = directory(t);
+  const cache = await cacheFor(t);
+  const [path, sums] = [join(folder, "data"), join(folder, "sums")];
+  const file = await cache.open(path, { create: true, size: "1MiB", checksums: sums });
+  await rejects(cache.open(join(folder, "other"), { create: true, checksums: sums }), { code: "EBUSY" });
+  ok(!existsSync(join(folder, "other")));
+  await file.write(Buffer.alloc(page, 3), 0, page, 0);
+  await file.close();
+  equal(pinfold("verify", path, "--sums", sums).status, 0);
+  await rejects(cache.open(path, { checksums: `${folder}/./data` }), { code: "EINVAL" });
+});
+
+test("a file that somebody else has emptied is not new: what its checksums tell of is lost", async (t) => {
+  const path = await written(t);
+  truncateSync(path, 0);
+  const cache = await cacheFor(t);
+  const file = await cache.open(path);
+  await file.write(Buffer.alloc(page, 5), 0, page, 9 * page);
+  await rejects(file.read(Buffer.alloc(page), 0, page, 8 * page), { code: "ERR_PINFOLD_CHECKSUM" });
+  await file.close();
+  match(pinfold("verify", path).out, /bytes 4096 to 36863 .*: lost/);
+  // One that is not there any more is.
+  rmSync(path);
+  const anew = await cache.open(path, { create: true });
+  equal(anew.capabilities.checksums, true);
+  await anew.write(Buffer.alloc(page, 6), 0, page, 9 * page);
+  equal((await anew.read(Buffer.alloc(page), 0, page, 8 * page)).buffer[0], 0);
+  await anew.close();
+  equal(pinfold("verify", path).status, 0);
+});
+
 test("verify prints what is wrong where, and its status says so", async (t) => {
   const path = await written(t);
   const well = pinfold("verify", path);
