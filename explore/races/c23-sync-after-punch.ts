@@ -39,7 +39,7 @@ export const scenario: Scenario = {
     {
       file: "src/mapping/punch.ts",
       original:
-        "      // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.\n      space.noteChange();",
+        "    // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.\n    space.noteChange();",
       mutated: "",
     },
   ],

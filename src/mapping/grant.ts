@@ -6,6 +6,7 @@
  */
 import { coarseSeconds } from "../base/clock.js";
 import { limits } from "../base/limits.js";
+import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
 import { flagsOf, wordBits } from "../frames/page-word.js";
 import { askMkwrite, askMkwriteSync } from "../io/transfer.js";
@@ -192,6 +193,27 @@ function cancelNew(space: AddressSpace, run: LockedRun, request: GrantRequest): 
 function giveBack(space: AddressSpace, run: LockedRun, request: GrantRequest | undefined, at: number): void {
   const fresh = request ? addedBlocks(request, at) : 0;
   if (fresh !== 0) space.store.cancelMkwrite((run.first + at) * space.pageSize, space.pageSize, fresh);
+}
+
+/**
+ * Asks for the part of an owned page that lies in the range as if nothing of it had been granted. The page is dirty then, if it was not. The
+ * caller has the invalidate lock exclusively.
+ * @throws PinfoldError what the store says; nothing has changed then
+ */
+export async function grantAnew(core: Core, space: AddressSpace, page: Resident, range: ChangeRange): Promise<void> {
+  const { words, thread } = core.frames;
+  const { frame, index } = page;
+  const start = index * space.pageSize;
+  const position = Math.max(range.from, start);
+  const length = Math.min(range.to, start + space.pageSize) - position;
+  const others = ~(maskOf(space, index, range) * 3);
+  const blocks = Uint32Array.of(words.blockWord(frame) & others);
+  const asked = askMkwrite(space.store, { position, length, pageSize: space.pageSize, blocks });
+  if (asked) await asked;
+  const granted = ((words.blockWord(frame) & others) | (blocks[0] as number)) >>> 0;
+  const seconds = coarseSeconds(core.clock.nowMs());
+  while (words.markDirty(frame, thread, granted, seconds) === layout.LOST);
+  space.store.setPageDirty(start, space.pageSize);
 }
 
 /**

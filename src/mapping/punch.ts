@@ -9,12 +9,14 @@ import { PinfoldError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Resident } from "../cache/page-table.js";
 import type { AddressSpace } from "../cache/space.js";
+import { isUnclean } from "../frames/page-word.js";
 import type { WaitOwner } from "../frames/wait-queues.js";
 import { askStore } from "../io/transfer.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { finishTruncate } from "./extend.js";
 import { checkOpen } from "./fault.js";
+import { grantAnew } from "./grant.js";
 import { describeHolds, foreignHolds } from "./holders.js";
 import { withInvalidateLock, withResizeLock } from "./resize-lock.js";
 import { clearWithin, isUnderCounted, own, removeOwned } from "./truncate.js";
@@ -122,20 +124,56 @@ async function tryPunch(core: Core, space: AddressSpace, hole: Hole, owner: Wait
  * The punch itself. The caller has the resize mutex, the invalidate lock exclusively, and owns all resident pages of the hole, those of
  * `owned`, where only those stay that stay in the cache. The phase in shared memory says so from the first change to the last:
  * whoever finds the thread dead takes these locks over and does it again.
+ * @throws what the store failed with: the pages that were changed stay as they are
  */
 export async function punchOwned(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): Promise<void> {
   space.beginPunch(hole.from, hole.to);
   try {
-    try {
-      await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
-    } finally {
-      // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.
-      space.noteChange();
-    }
+    await askForHole(space, hole);
     empty(core, space, hole, owned);
+  } catch (error) {
+    // Where it does not give leave either, what is dirty is written without: that can fail late, and is told then.
+    await keep(core, space, hole, owned).catch(() => {});
+    throw error;
   } finally {
     space.setCutPhase(layout.CUT_NONE);
   }
+}
+
+/**
+ * As punchOwned, for a hole that a dead thread had begun, which the store may have made: guard of C31.
+ * @throws what the store failed with, where it gives no leave for what stays: then all of it is still to be done
+ */
+export async function punchAgain(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): Promise<void> {
+  try {
+    await askForHole(space, hole);
+    empty(core, space, hole, owned);
+  } catch {
+    // Whoever wanted the hole is gone.
+    await keep(core, space, hole, owned);
+  }
+  space.setCutPhase(layout.CUT_NONE);
+}
+
+async function askForHole(space: AddressSpace, hole: Hole): Promise<void> {
+  try {
+    await askStore(space.store, "hole", () => space.store.punch(hole.from, hole.to - hole.from));
+  } finally {
+    // Counted when it is done, or may be done in part: a store sync that began before that does not cover it.
+    space.noteChange();
+  }
+}
+
+/**
+ * The store has failed, and may have punched all the same, or a part. Of pages that have no change, what it has is the truth: they leave.
+ * For the others it is asked for leave once more, as if they had none: their space may be gone.
+ */
+async function keep(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): Promise<void> {
+  const isChanged = ({ frame }: Resident) => isUnclean(core.frames.words, frame);
+  const leaving = owned.filter((page) => !isChanged(page));
+  owned.splice(0, owned.length, ...owned.filter(isChanged));
+  for (const page of leaving) removeOwned(core, page);
+  for (const page of owned) await grantAnew(core, space, page, { from: hole.from, to: hole.to, extending: false });
 }
 
 /** The store has punched: whole pages leave the cache, of others the part in the hole becomes zeros. Emptied of what left. */

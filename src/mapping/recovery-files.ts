@@ -13,12 +13,13 @@
  * See also: recovery.ts; truncate.ts, punch.ts, lifetime.ts, which leave what is found here.
  */
 import { PinfoldError } from "../base/errors.js";
+import type { Resident } from "../cache/page-table.js";
 import { AddressSpace } from "../cache/space.js";
 import * as word from "../frames/page-word.js";
 import * as layout from "../sync/layout.js";
 import type { Core } from "./core.js";
 import { closeAgain, dropOpener } from "./lifetime.js";
-import { holeOf, punchOwned } from "./punch.js";
+import { holeOf, punchAgain } from "./punch.js";
 import { type Findings, insist, ownerOf, reachable } from "./recovery-pages.js";
 import { remoteStore } from "./remote-store.js";
 import { cutPages } from "./truncate.js";
@@ -101,9 +102,9 @@ function settleResize(core: Core, slot: number, dead: number): Task | undefined 
   const space = spaceOf(core, slot);
   if (space.cutDue === layout.CUT_DUE_EXTENDING) space.cutDue = layout.CUT_DUE;
   if (needsFinishing(core, slot) && !space.isRemote) {
-    const frames = space.cutPhase === layout.CUT_PUNCH ? takeOverHole(core, space, dead) : undefined;
+    const pages = space.cutPhase === layout.CUT_PUNCH ? takeOverHole(core, space, dead) : undefined;
     insist(() => core.frames.words.takeOver(lock, dead, core.frames.thread));
-    const attempt = () => (frames ? finishPunch(core, space, frames) : finishCut(core, space));
+    const attempt = () => (pages ? finishPunch(core, space, pages) : finishCut(core, space));
     return { space, holdsLocks: true, attempt };
   }
   if (space.cutPhase === layout.CUT_UNDOABLE) space.publishSize(space.oldSize);
@@ -128,8 +129,8 @@ export function needsLoop(core: Core, dead: number): boolean {
   return false;
 }
 
-/** The pages of a punch, and the invalidate lock under which it is: what it holds of them becomes this thread's. The frames. */
-function takeOverHole(core: Core, space: AddressSpace, dead: number): number[] {
+/** The pages of a punch, and the invalidate lock under which it is: what it holds of them becomes this thread's. */
+function takeOverHole(core: Core, space: AddressSpace, dead: number): Resident[] {
   const { words, thread, threads } = core.frames;
   const take = (record: number): boolean => {
     const owner = ownerOf(core, record);
@@ -141,15 +142,12 @@ function takeOverHole(core: Core, space: AddressSpace, dead: number): number[] {
   };
   const { first, last } = holeOf(space, space.hole);
   const isThere = (frame: number) => (word.flagsOf(words, frame) & word.wordBits.uptodate) !== 0;
-  const frames = core.table
-    .residents(space, first, last)
-    .map(({ frame }) => frame)
-    .filter((frame) => isThere(frame) && take(frame));
-  for (const frame of frames) {
+  const pages = core.table.residents(space, first, last).filter(({ frame }) => isThere(frame) && take(frame));
+  for (const { frame } of pages) {
     if ((words.lowWord(frame) & word.lockBits.evicting) !== 0) insist(() => words.thaw(frame, thread));
   }
   take(space.invalidateLock);
-  return frames;
+  return pages;
 }
 
 /** A lock of a punch whose thread is dead and that this one, dead too, was taking over: kept for when that one is cleaned up after. */
@@ -182,14 +180,9 @@ async function finishCut(core: Core, space: AddressSpace): Promise<void> {
   core.locks.unlockExclusive(space.resizeLock);
 }
 
-/** A punch once more, under the locks of the first time. If the store fails now, the hole is none, as when anybody's punch fails. */
-async function finishPunch(core: Core, space: AddressSpace, frames: readonly number[]): Promise<void> {
-  const owned = frames.map((frame) => ({ frame, index: core.frames.words.indexOf(frame) >>> 0 }));
-  try {
-    await punchOwned(core, space, holeOf(space, space.hole), owned);
-  } catch {
-    // Whoever wanted the hole is gone.
-  }
+/** A punch once more, under the locks of the first time; `owned` is what stays of its pages. */
+async function finishPunch(core: Core, space: AddressSpace, owned: Resident[]): Promise<void> {
+  await punchAgain(core, space, holeOf(space, space.hole), owned);
   core.locks.unlockExclusive(space.invalidateLock);
   for (const { frame } of owned.reverse()) core.locks.unlockExclusive(frame, true);
   space.openGate();

@@ -100,6 +100,34 @@ test("the store's failure of a punch reaches the caller, and the pages stay", as
   cache.verify({ quiesce: true });
 });
 
+test("where the store has punched and fails all the same, clean pages are what it has, and dirty ones have their leave", async (t) => {
+  const { file, store, cache } = await open(t);
+  await writeAt(file, 4, 5);
+  await file.sync();
+  await writeAt(file, 3, 9);
+  const asked = store.count("pageMkwrite");
+  store.fail("punch", "EIO", { stage: "after" });
+  strictEqual(await codeOf(file.punchHole(3 * page, 2 * page)), "EIO");
+  strictEqual(store.count("pageMkwrite"), asked + 1);
+  strictEqual(await byteAt(file, 3 * page), 9);
+  strictEqual(await byteAt(file, 4 * page), 0);
+  // The store asserts that what is written has its space.
+  await file.sync();
+  strictEqual(await byteAt(file, 3 * page), 9);
+  cache.verify({ quiesce: true });
+});
+
+test("where it gives no leave either, what is dirty stays, and can be written when it does", async (t) => {
+  const { file, store, cache } = await open(t);
+  await writeAt(file, 3, 9);
+  store.fail("punch", "EIO");
+  store.fail("pageMkwrite", "ENOSPC");
+  strictEqual(await codeOf(file.punchHole(3 * page, page)), "EIO");
+  strictEqual(await byteAt(file, 3 * page), 9);
+  await file.sync();
+  cache.verify({ quiesce: true });
+});
+
 test("space that allocate reserved is not given back with the grant of a page that turned out unmodified", async (t) => {
   const { file, memory } = await open(t);
   const pages = await file.getUserPages(0, page, { write: true });
