@@ -115,6 +115,7 @@ const guards: readonly Defect[] = [
   { name: "C30", what: "leave to write past the end is asked for while a cut is due, and given back after it" },
   { name: "C29", what: "a thread that ends in an extension leaves dirty pages whose space is taken away" },
   { name: "C31", what: "a hole whose maker died is given up where the storage fails, though it may have been made" },
+  { name: "C32", what: "a page that a sync makes clean while a punch fails stays locked" },
   { name: "C23", what: "a hole is not made durable by a sync" },
 ];
 

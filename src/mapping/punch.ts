@@ -169,10 +169,13 @@ async function askForHole(space: AddressSpace, hole: Hole): Promise<void> {
  * For the others it is asked for leave once more, as if they had none: their space may be gone.
  */
 async function keep(core: Core, space: AddressSpace, hole: Hole, owned: Resident[]): Promise<void> {
-  const isChanged = ({ frame }: Resident) => isUnclean(core.frames.words, frame);
-  const leaving = owned.filter((page) => !isChanged(page));
-  owned.splice(0, owned.length, ...owned.filter(isChanged));
-  for (const page of leaving) removeOwned(core, page);
+  const staying: Resident[] = [];
+  // Looked at once: a sync of another thread may make a page clean meanwhile.
+  for (const page of owned) {
+    if (isUnclean(core.frames.words, page.frame)) staying.push(page);
+    else removeOwned(core, page);
+  }
+  owned.splice(0, owned.length, ...staying);
   for (const page of owned) await grantAnew(core, space, page, { from: hole.from, to: hole.to, extending: false });
 }
 
